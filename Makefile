@@ -1,0 +1,72 @@
+# Retrostep. `make help` lists what there is.
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+TYPINGS := typings/.ready
+K       ?=
+WALK    ?=
+PORT    ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONHASHSEED := 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(READY) $(TYPINGS)  ## make the virtual environment with every pinned package
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "found $$($(PYTHON) --version), expected Python 3.10 or newer: set PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { echo "no virtual environment could be made: on Debian, apt-get install python3-venv"; exit 1; }
+	@echo "installing the pinned packages into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet "pip==26.3"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+# The MicroPython stubs bring modules named like real packages (requests, typing ...), so they get a folder of
+# their own that only pyright looks into.
+$(TYPINGS): constraints.txt
+	@rm -rf typings
+	@$(BIN)/python -m pip install --quiet --target typings "micropython-esp32-stubs==1.29.0.post1"
+	@touch $@
+
+$(TYPINGS): | $(READY)
+
+.PHONY: demo
+demo: $(READY)  ## the whole chain on the virtual board, no hardware (WALK=FILE: a real recording)
+	@$(BIN)/retrostep demo $(if $(WALK),--walk "$(WALK)")
+
+.PHONY: test
+test: $(READY) $(if $(K),,lint)  ## lint and all tests; K=words picks tests
+	$(BIN)/python -m pytest $(if $(K),-k "$(K)")
+
+.PHONY: lint
+lint: $(READY) $(TYPINGS)  ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+.PHONY: format
+format: $(READY)  ## let ruff format the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY)  ## figures, one a line: name, value, unit, limit
+	@$(BIN)/python -m retrostep.bench
+
+.PHONY: flash
+flash: $(READY)  ## copy what changed to the device at PORT=... and restart it
+	@test -n "$(PORT)" || { echo "no PORT given: make flash PORT=/dev/ttyACM0 (retrostep ports lists them)"; exit 2; }
+	@$(BIN)/retrostep flash --port "$(PORT)"
+
+.PHONY: clean
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) typings build dist .pytest_cache .ruff_cache .hypothesis
