@@ -1,0 +1,154 @@
+"""How the clip sits on the wearer, and how ten steps forward teach it.
+
+A Mounting says which way is up and which way is forward in the clip's own axes while the wearer stands and
+walks upright. The Calibrator finds it from at least STEPS_MIN steps declared to be forward: over each step the
+horizontal acceleration is correlated with the vertical velocity. Walking forward that correlation is negative
+along the direction of travel and small across it, so the axis is minus the vector of correlations. (Sway, the
+largest horizontal motion of many patients, does not correlate with the vertical at this frequency; that is why
+this works where the principal component of the acceleration fails.)
+
+Limits: the steps must really be forward, and walked: running turns the sign round.
+"""
+
+import struct
+
+from fixedpoint import ONE_Q14, dot_q14, isqrt, percent_of_roots, unit_q14
+
+from firmware.gait.resample import FRAME, Resampler
+from firmware.gait.signals import (
+    FORWARD_ACC,
+    LEFT_ACC,
+    S_FORWARD2,
+    S_FORWARD_VELOCITY,
+    S_LEFT2,
+    S_LEFT_VELOCITY,
+    S_VELOCITY2,
+    S_VERTICAL2,
+    VERTICAL_ACC,
+    FrontEnd,
+)
+from firmware.gait.steps import StepDetector
+
+_FORMAT = "<6hB"
+_COS_SLIPPED = 13421  # 35 degrees
+# A step whose vertical acceleration exceeds 0.38 g rms is run, not walked. Ring units.
+_RUN_RMS = 199
+
+
+class Mounting:
+    """Up and forward in the clip's axes (Q14 vectors) and how consistent the calibration was (0 .. 100)."""
+
+    SIZE = struct.calcsize(_FORMAT)
+
+    def __init__(self, gravity, forward, quality):
+        for name, vector in (("gravity", gravity), ("forward", forward)):
+            if abs(dot_q14(vector, vector) - ONE_Q14) > ONE_Q14 // 50:
+                raise ValueError(
+                    "mounting: %s is %s, expected a vector of length 16384; calibrate again"
+                    % (name, tuple(vector))
+                )
+        self.gravity = tuple(gravity)
+        self.forward = tuple(forward)
+        self.quality = quality
+
+    @classmethod
+    def clip(cls):
+        """A clip put on straight: x forward, y left, z up. Tilt is followed, a turn about z is not."""
+        return cls((0, 0, ONE_Q14), (ONE_Q14, 0, 0), 100)
+
+    def pack(self):
+        return struct.pack(_FORMAT, *self.gravity, *self.forward, self.quality)
+
+    @classmethod
+    def unpack(cls, data):
+        if len(data) != cls.SIZE:
+            raise ValueError("mounting: %d bytes, expected %d; calibrate again" % (len(data), cls.SIZE))
+        words = struct.unpack(_FORMAT, data)
+        return cls(words[0:3], words[3:6], words[6])
+
+    def slipped(self, up):
+        """Whether a wearer who is upright now must have moved the clip since: `up` is 35 degrees off."""
+        return dot_q14(self.gravity, up) < _COS_SLIPPED
+
+
+class Calibrator:
+    """Learns a Mounting from a wearer who stands still for a moment and then walks forward.
+
+    calibrator = Calibrator()
+    calibrator.process(samples, count)      # as Pipeline.process
+    if calibrator.steps >= Calibrator.STEPS_MIN: ...
+    mounting = calibrator.mounting()        # None: see calibrator.reason
+    """
+
+    STEPS_MIN = 10
+    # Steps whose axes agree perfectly give 100; random directions give about 100 / sqrt(steps).
+    QUALITY_MIN = 60
+
+    def __init__(self, rate_millihz=104000):
+        self._resampler = Resampler(rate_millihz)
+        self._front = FrontEnd()
+        self._detector = StepDetector(self._front)
+        self.steps = 0
+        self.reason = "no steps yet: walk ten steps straight ahead"
+        self._axis = [0, 0, 0]
+        self._up = [0, 0, 0]
+        self._weight = 0
+        self._run_steps = 0
+
+    def process(self, samples, count):
+        resampler = self._resampler
+        resampler.feed(samples, count)
+        while resampler.take():
+            self._front.feed(resampler.frame, FRAME)
+            self._detector.feed()
+            accepted = self._detector.accepted
+            # The newest step may still be replaced by a larger peak.
+            while len(accepted) > 1:
+                self._learn(accepted.pop(0))
+
+    def mounting(self):
+        """The mounting learned so far, or None and the reason in `reason`."""
+        while self._detector.accepted:
+            self._learn(self._detector.accepted.pop(0))
+        if self.steps < self.STEPS_MIN:
+            self.reason = "%d steps seen, expected at least %d: walk on straight ahead" % (
+                self.steps,
+                self.STEPS_MIN,
+            )
+            return None
+        if self._run_steps * 4 > self.steps:
+            self.reason = "this was running, expected walking: walk at your usual pace"
+            return None
+        up, forward = [0, 0, 0], [0, 0, 0]
+        unit_q14(self._up[0], self._up[1], self._up[2], up)
+        length = unit_q14(self._axis[0], self._axis[1], self._axis[2], forward)
+        quality = min(100, length // max(1, self._weight // 100))
+        if quality < self.QUALITY_MIN:
+            self.reason = (
+                "the steps disagree about forward (quality %d, expected %d): "
+                "fasten the clip and walk straight ahead" % (quality, self.QUALITY_MIN)
+            )
+            return None
+        self.reason = ""
+        return Mounting(up, forward, quality)
+
+    def _learn(self, step):
+        if not step.samples:
+            return
+        sums = step.sums
+        self.steps += 1
+        if isqrt(sums[S_VERTICAL2] // step.samples) > _RUN_RMS:
+            self._run_steps += 1
+        direction = [0, 0, 0]
+        length = unit_q14(-sums[S_FORWARD_VELOCITY], -sums[S_LEFT_VELOCITY], 0, direction)
+        weight = percent_of_roots(
+            length >> 2, (sums[S_FORWARD2] + sums[S_LEFT2]) >> 2, sums[S_VELOCITY2] >> 2
+        )
+        forward = self._front.axis(FORWARD_ACC)
+        left = self._front.axis(LEFT_ACC)
+        up = self._front.axis(VERTICAL_ACC)
+        for i in range(3):
+            along = (direction[0] * forward[i] + direction[1] * left[i]) >> 14
+            self._axis[i] += (along * weight) >> 7
+            self._up[i] += up[i] >> 4
+        self._weight += (ONE_Q14 * weight) >> 7

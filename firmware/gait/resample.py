@@ -1,0 +1,115 @@
+"""Brings samples of any steady rate to the one rate that the gait constants are made for, 104 Hz.
+
+Input: interleaved int16 samples of six channels at 20 to 250 Hz. Output: frames of FRAME samples of the same
+channels at 104 Hz, linearly interpolated; output k lies at input k * rate / 104 exactly, without drift, and
+at 104 Hz the samples come through unchanged.
+
+Limit: nothing is filtered before the interpolation. Above 208 Hz, vibration near multiples of 104 Hz folds
+into the gait band; at 20 Hz the contact's sharp edge is lost, and times of steps become coarse.
+"""
+
+from array import array
+
+import micropython
+from fixedpoint import WORD_SHIFT
+
+CHANNELS = 6
+# 104 Hz in thousandths, the unit that keeps measured rates such as 103.742 Hz whole.
+RATE_MILLIHZ = 104000
+FRAME = 13
+MIN_RATE_MILLIHZ = 20000
+MAX_RATE_MILLIHZ = 250000
+
+# State words. PHASE is where the next output lies after the previous input sample, in 1 / 104000 of the
+# input's interval: an output is due while PHASE <= 104000, so a whole interval means "at the newest sample".
+_SHIFT, _RATE, _PHASE, _TAKEN, _FILLED, _PRIMED, _PREVIOUS = 0, 1, 2, 3, 4, 5, 6
+
+
+@micropython.viper
+def _interpolate(state: ptr32, samples: ptr16, frame: ptr16, count: int):
+    """Take samples from state[TAKEN] on until they or the frame's room run out."""
+    rate = state[1]
+    phase = state[2]
+    taken = state[3]
+    filled = state[4]
+    sh = state[0]
+    while taken < count and filled < 13:
+        if state[5] == 0:
+            for c in range(6):
+                state[6 + c] = (int(samples[taken * 6 + c]) ^ 0x8000) - 0x8000
+            state[5] = 1
+        if phase <= 104000:
+            weight = (phase << 10) // 104000
+            for c in range(6):
+                old = (state[6 + c] << sh) >> sh
+                new = (int(samples[taken * 6 + c]) ^ 0x8000) - 0x8000
+                frame[filled * 6 + c] = old + (((new - old) * weight) >> 10)
+            filled += 1
+            phase += rate
+        else:
+            for c in range(6):
+                state[6 + c] = (int(samples[taken * 6 + c]) ^ 0x8000) - 0x8000
+            taken += 1
+            phase -= 104000
+    state[2] = phase
+    state[3] = taken
+    state[4] = filled
+
+
+class Resampler:
+    """Cuts a stream of samples into frames at 104 Hz.
+
+        resampler.feed(samples, count)
+        while resampler.take():        # True: resampler.frame holds FRAME samples
+            ...
+
+    What does not fill a frame waits; `rest()` makes it available at the end of a recording.
+    """
+
+    def __init__(self, rate_millihz):
+        if not MIN_RATE_MILLIHZ <= rate_millihz <= MAX_RATE_MILLIHZ:
+            raise ValueError(
+                "rate of %d mHz: expected 20000 to 250000; set the sensor to a rate within" % rate_millihz
+            )
+        self.rate_millihz = rate_millihz
+        self.frame = array("h", bytes(2 * CHANNELS * FRAME))
+        self._state = array("i", bytes(4 * (_PREVIOUS + CHANNELS)))
+        self._samples = self.frame
+        self._count = 0
+        self.restart()
+
+    def restart(self):
+        """Forget what was fed: the next sample is the first of a new series, output 0."""
+        state = self._state
+        state[_SHIFT] = WORD_SHIFT
+        state[_RATE] = self.rate_millihz
+        state[_PHASE] = RATE_MILLIHZ
+        state[_TAKEN] = state[_FILLED] = state[_PRIMED] = 0
+        self._count = 0
+
+    def feed(self, samples, count):
+        """Hand over `count` samples; call take() until it says False before feeding again."""
+        self._samples = samples
+        self._count = count
+        self._state[_TAKEN] = 0
+
+    def take(self):
+        state = self._state
+        if state[_FILLED] == FRAME:
+            state[_FILLED] = 0
+        _interpolate(state, self._samples, self.frame, self._count)
+        return state[_FILLED] == FRAME
+
+    def rest(self):
+        """How many samples wait in `frame`, which then counts as empty."""
+        waiting = self._state[_FILLED] % FRAME
+        self._state[_FILLED] = 0
+        return waiting
+
+    def input_index(self, output_index):
+        """Which input sample lies at or just before output `output_index`, since the last restart."""
+        # output * rate / 104000, split so that nothing exceeds a small int within 119 days.
+        whole, milli = self.rate_millihz // 1000, self.rate_millihz % 1000
+        seconds, rest = output_index // 104, output_index % 104
+        fraction = (seconds % 1000) * milli * 104 + rest * self.rate_millihz
+        return seconds * whole + (seconds // 1000) * milli + fraction // RATE_MILLIHZ

@@ -1,0 +1,352 @@
+"""The front end: acceleration in the clip's own axes becomes the signals from which gait is read.
+
+Input, a frame at a time: interleaved int16 samples (acc x y z, gyr x y z) at 104 Hz, 0.488 mg and 70 mdps per
+LSB. Output:
+
+- `ring`, RING_SAMPLES x 4 int16: forward, left and vertical acceleration, band-passed 0.7-3 Hz, and the vertical
+  velocity, a leaky integral (0.3 Hz) of the third. Unit 1.952 mg; the velocity's is 1/8 of that times the
+  sample interval, which makes it as large as the acceleration at a cadence of 120 a minute.
+- `peaks`, up to PEAKS_MAX x (index, swing): maxima of the detection signal that this frame confirmed. The
+  detection signal is vertical acceleration smoothed by two moving averages of 13 samples (symmetric, so all
+  frequencies are late by the same DELAY_SAMPLES) minus the mean of the last second. Unit 0.122 mg.
+
+"Vertical" is the direction of gravity, a low-pass of 1 s; "forward" is the mounting's forward axis laid into the
+horizontal plane, so a clip may sit on a sloping belly. Without a mounting any horizontal axis stands in for
+it: what does not depend on its direction can still be computed.
+
+Everything per sample is viper on arrays made beforehand. Values are held at +-4 g, and with that no
+intermediate leaves 32 bits, whatever the input (tests/test_gait_ranges.py).
+"""
+
+from array import array
+
+import micropython
+from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, unit_q14
+
+from firmware.gait.resample import FRAME
+
+# Detection signal and vertical acceleration: quarters of an LSB.
+UNITS_PER_G = 8197
+# Ring: four LSB.
+RING_UNIT_UG = 1952
+DELAY_SAMPLES = 12
+
+RING_SAMPLES = 512
+_CHANNELS = 4
+FORWARD_ACC, LEFT_ACC, VERTICAL_ACC, VERTICAL_VELOCITY = 0, 1, 2, 3
+# The longest interval that `sum_products` covers: 1.5 s. 156 products of 2047 * 2047 stay below 2**30.
+SUM_SAMPLES_MAX = 156
+PEAKS_MAX = 4
+
+# Words of the sums: what direction and coherence are made from. S(a b) is the sum over an interval.
+S_FORWARD_VELOCITY, S_LEFT_VELOCITY, S_FORWARD2, S_LEFT2, S_VELOCITY2, S_VERTICAL2 = 0, 1, 2, 3, 4, 5
+SUMS = 6
+
+_GRAVITY_SAMPLES = 104
+_LEAST_GRAVITY = UNITS_PER_G // 5
+
+
+@micropython.viper
+def _low_pass_gravity(state: ptr32, frame: ptr16, count: int):
+    """One-pole low-pass of the acceleration, Q10; a plain mean until it is 1 s old.
+
+    state: sign shift, x, y, z, samples so far (stops counting at 104).
+    """
+    sh = state[0]
+    seen = state[4]
+    for i in range(count):
+        if seen < 104:
+            seen += 1
+        for c in range(3):
+            acc = (int(frame[i * 6 + c]) ^ 0x8000) - 0x8000
+            g = (state[1 + c] << sh) >> sh
+            state[1 + c] = g + ((acc << 10) - g) // seen
+    state[4] = seen
+
+
+@micropython.viper
+def _project(axes: ptr32, frame: ptr16, body: ptr16, count: int):
+    """body[i] = forward, left and vertical acceleration less gravity, quarters of an LSB, held at +-4 g.
+
+    axes: sign shift, forward x y z, left x y z, up x y z (Q14), length of gravity.
+    """
+    sh = axes[0]
+    gravity = axes[10]
+    for i in range(count):
+        x = (int(frame[i * 6]) ^ 0x8000) - 0x8000
+        y = (int(frame[i * 6 + 1]) ^ 0x8000) - 0x8000
+        z = (int(frame[i * 6 + 2]) ^ 0x8000) - 0x8000
+        for c in range(3):
+            value = x * ((axes[1 + 3 * c] << sh) >> sh)
+            value += y * ((axes[2 + 3 * c] << sh) >> sh)
+            value += z * ((axes[3 + 3 * c] << sh) >> sh)
+            value >>= 12
+            if c == 2:
+                value -= gravity
+            if value > 32760:
+                value = 32760
+            if value < -32760:
+                value = -32760
+            body[i * 3 + c] = value
+
+
+@micropython.viper
+def _band_pass(state: ptr32, body: ptr16, ring: ptr16, count: int):
+    """Band-pass the three accelerations with one Butterworth section each, integrate the vertical one.
+
+    state: sign shift, ring position, velocity, then per channel x1, x2, y1, y2, remainder.
+    The remainder of each rounding is added to the next sample, so no rounding error builds up.
+    """
+    sh = state[0]
+    start = state[1]
+    velocity = (state[2] << sh) >> sh
+    for c in range(3):
+        at = 3 + 5 * c
+        x1 = (state[at] << sh) >> sh
+        x2 = (state[at + 1] << sh) >> sh
+        y1 = (state[at + 2] << sh) >> sh
+        y2 = (state[at + 3] << sh) >> sh
+        rest = state[at + 4]
+        for i in range(count):
+            x = ((int(body[i * 3 + c]) ^ 0x8000) - 0x8000) >> 1
+            # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
+            total = 1066 * (x - x2) + 30519 * y1 - 14252 * y2 + rest
+            y = total >> 14
+            rest = total & 16383
+            x2 = x1
+            x1 = x
+            y2 = y1
+            y1 = y
+            out = (y + 4) >> 3
+            if out > 2047:
+                out = 2047
+            if out < -2047:
+                out = -2047
+            place = ((start + i) & 511) * 4
+            ring[place + c] = out
+            if c == 2:
+                # Leak 37 / 2048 a sample: 0.3 Hz.
+                velocity += y - ((velocity * 37 + 1024) >> 11)
+                out = (velocity + 32) >> 6
+                if out > 2047:
+                    out = 2047
+                if out < -2047:
+                    out = -2047
+                ring[place + 3] = out
+        state[at] = x1
+        state[at + 1] = x2
+        state[at + 2] = y1
+        state[at + 3] = y2
+        state[at + 4] = rest
+    state[1] = (start + count) & 511
+    state[2] = velocity
+
+
+@micropython.viper
+def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int):
+    """Smooth the vertical acceleration and confirm its maxima.
+
+    A maximum counts once the signal has fallen by the hysteresis below it, a minimum once it has risen by it.
+    state: sign shift, position in `past`, sums of 13, 13 x 13 and 104 samples, falling?, extreme, its index,
+    last minimum, hysteresis, index of the next sample, last 13 sums of 13.
+    past: the last 104 vertical accelerations. peaks: how many, then (index, swing) each.
+    """
+    sh = state[0]
+    at = state[1]
+    sum13 = (state[2] << sh) >> sh
+    sum169 = (state[3] << sh) >> sh
+    sum104 = (state[4] << sh) >> sh
+    falling = state[5]
+    extreme = (state[6] << sh) >> sh
+    extreme_index = state[7]
+    low = (state[8] << sh) >> sh
+    hysteresis = state[9]
+    index = state[10]
+    found = 0
+    for i in range(count):
+        new = (int(body[i * 3 + 2]) ^ 0x8000) - 0x8000
+        before13 = at - 13
+        if before13 < 0:
+            before13 += 104
+        sum13 += new - ((int(past[before13]) ^ 0x8000) - 0x8000)
+        sum104 += new - ((int(past[at]) ^ 0x8000) - 0x8000)
+        past[at] = new
+        slot = 11 + at % 13
+        sum169 += sum13 - ((state[slot] << sh) >> sh)
+        state[slot] = sum13
+        at += 1
+        if at == 104:
+            at = 0
+        # sum169 / 169 - sum104 / 104
+        signal = (sum169 * 8 - sum104 * 13) // 1352
+        if falling:
+            if signal < extreme:
+                extreme = signal
+                extreme_index = index
+            elif signal - extreme >= hysteresis:
+                falling = 0
+                low = extreme
+                extreme = signal
+                extreme_index = index
+        else:
+            if signal > extreme:
+                extreme = signal
+                extreme_index = index
+            elif extreme - signal >= hysteresis:
+                if found < 4:
+                    peaks[1 + found * 2] = extreme_index
+                    peaks[2 + found * 2] = extreme - low
+                    found += 1
+                falling = 1
+                extreme = signal
+                extreme_index = index
+        index += 1
+    peaks[0] = found
+    state[1] = at
+    state[2] = sum13
+    state[3] = sum169
+    state[4] = sum104
+    state[5] = falling
+    state[6] = extreme
+    state[7] = extreme_index
+    state[8] = low
+    state[10] = index
+
+
+@micropython.viper
+def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
+    for k in range(6):
+        sums[k] = 0
+    forward_velocity = 0
+    left_velocity = 0
+    forward2 = 0
+    left2 = 0
+    velocity2 = 0
+    vertical2 = 0
+    for i in range(count):
+        place = ((first + i) & 511) * 4
+        forward = (int(ring[place]) ^ 0x8000) - 0x8000
+        left = (int(ring[place + 1]) ^ 0x8000) - 0x8000
+        vertical = (int(ring[place + 2]) ^ 0x8000) - 0x8000
+        velocity = (int(ring[place + 3]) ^ 0x8000) - 0x8000
+        forward_velocity += forward * velocity
+        left_velocity += left * velocity
+        forward2 += forward * forward
+        left2 += left * left
+        velocity2 += velocity * velocity
+        vertical2 += vertical * vertical
+    sums[0] = forward_velocity
+    sums[1] = left_velocity
+    sums[2] = forward2
+    sums[3] = left2
+    sums[4] = velocity2
+    sums[5] = vertical2
+
+
+# Words of the kernels' states that Python touches.
+_G_X, _G_Y, _G_Z = 1, 2, 3
+_A_FORWARD, _A_LEFT, _A_UP, _A_GRAVITY = 1, 4, 7, 10
+_P_HYSTERESIS, _P_INDEX = 9, 10
+
+
+class FrontEnd:
+    """Turns frames into `ring` and `peaks`.
+
+    `index` is the number of samples taken since the last restart: the newest in the ring is index - 1.
+    `up`, `forward` and `left` are Q14 vectors in the clip's axes, as used for the newest frame.
+    """
+
+    def __init__(self, mounting=None):
+        self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
+        self.peaks = array("i", bytes(4 * (1 + 2 * PEAKS_MAX)))
+        self.index = 0
+        self._mounting = mounting
+        self._gravity = array("i", bytes(4 * 5))
+        self._axes = array("i", bytes(4 * 11))
+        self._filters = array("i", bytes(4 * 18))
+        self._detector = array("i", bytes(4 * 24))
+        self._body = array("h", bytes(2 * 3 * FRAME))
+        self._past = array("h", bytes(2 * 104))
+        self.restart()
+
+    def restart(self):
+        """Begin anew, as after switching on."""
+        for words in (
+            self._gravity,
+            self._axes,
+            self._filters,
+            self._detector,
+            self._past,
+            self.ring,
+            self.peaks,
+        ):
+            for i in range(len(words)):
+                words[i] = 0
+        for state in (self._gravity, self._axes, self._filters, self._detector):
+            state[0] = WORD_SHIFT
+        self._axes[_A_UP + 2] = ONE_Q14
+        self._reference = None
+        self.set_hysteresis(0)
+        self.index = 0
+
+    def set_hysteresis(self, hysteresis):
+        self._detector[_P_HYSTERESIS] = max(1, hysteresis)
+
+    def axis(self, which):
+        """Q14 components (x, y, z) of FORWARD_ACC, LEFT_ACC or VERTICAL_ACC in the clip's axes."""
+        at = 1 + 3 * which
+        return self._axes[at], self._axes[at + 1], self._axes[at + 2]
+
+    def feed(self, frame, count):
+        """Take `count` (at most FRAME) samples at 104 Hz."""
+        _low_pass_gravity(self._gravity, frame, count)
+        self._turn_axes()
+        _project(self._axes, frame, self._body, count)
+        _band_pass(self._filters, self._body, self.ring, count)
+        _find_peaks(self._detector, self._body, self._past, self.peaks, count)
+        self.index = self._detector[_P_INDEX]
+
+    def sum_products(self, sums, first, last):
+        """Write the six sums over samples first .. last - 1 to sums, an array of 32-bit words.
+
+        Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. Returns the number of
+        samples summed.
+        """
+        first = max(first, last - SUM_SAMPLES_MAX, self.index - RING_SAMPLES, 0)
+        count = max(0, last - first)
+        _sum_products(self.ring, sums, first, count)
+        return count
+
+    def _turn_axes(self):
+        gravity, axes = self._gravity, self._axes
+        length = unit_q14(gravity[_G_X] >> 8, gravity[_G_Y] >> 8, gravity[_G_Z] >> 8, axes, _A_UP)
+        axes[_A_GRAVITY] = length
+        if length < _LEAST_GRAVITY:
+            return
+        reference = self._reference
+        if reference is None:
+            reference = self._reference = self._mounting.forward if self._mounting else self._level_axis()
+        along = dot_q14(reference, axes, 0, _A_UP)
+        x = reference[0] - ((along * axes[_A_UP]) >> 14)
+        y = reference[1] - ((along * axes[_A_UP + 1]) >> 14)
+        z = reference[2] - ((along * axes[_A_UP + 2]) >> 14)
+        # A forward axis that points up or down has no direction on the ground: keep the last one.
+        if x * x + y * y + z * z > (ONE_Q14 // 4) * (ONE_Q14 // 4):
+            unit_q14(x, y, z, axes, _A_FORWARD)
+            ux, uy, uz = axes[_A_UP], axes[_A_UP + 1], axes[_A_UP + 2]
+            fx, fy, fz = axes[_A_FORWARD], axes[_A_FORWARD + 1], axes[_A_FORWARD + 2]
+            axes[_A_LEFT] = (uy * fz - uz * fy) >> 14
+            axes[_A_LEFT + 1] = (uz * fx - ux * fz) >> 14
+            axes[_A_LEFT + 2] = (ux * fy - uy * fx) >> 14
+        elif not self._mounting:
+            self._reference = None
+
+    def _level_axis(self):
+        """The clip axis that lies flattest, to stand in for forward where the mounting is unknown."""
+        axes = self._axes
+        x, y, z = abs(axes[_A_UP]), abs(axes[_A_UP + 1]), abs(axes[_A_UP + 2])
+        if x <= y and x <= z:
+            return ONE_Q14, 0, 0
+        if y <= z:
+            return 0, ONE_Q14, 0
+        return 0, 0, ONE_Q14

@@ -1,0 +1,238 @@
+"""Which peaks of the vertical acceleration are steps.
+
+Input: the front end's confirmed peaks (index at 104 Hz, swing above the valley before it in 0.122 mg) and its ring.
+Output: `accepted`, Footfalls in order, to be taken from the front; the newest may still be replaced by
+a larger peak until it is taken.
+
+Walking is a rhythm, and almost nothing else is. While the gate is closed, peaks are collected in a chain; the
+gate opens, and reports the chain back-dated, when CHAIN_STEPS of them in a row
+- are large enough, neither too close nor too far apart, and alike in size,
+- keep time: each interval is near the one before, or very near the one before that (a limp alternates),
+- leave gravity where it is, upright where the mounting is known,
+- move the body to and fro in time with up and down (coherence). Walking couples them because the body vaults
+  over the standing leg; shaking, typing or a car do not, in whatever direction the clip looks. This one test
+  keeps two false steps of three out.
+While it is open, smaller and less regular peaks are steps too. It closes after CLOSE_SAMPLES of quiet, or when
+the wearer is no longer upright.
+
+Limits: fewer than CHAIN_STEPS steps in a row count nothing; neither does a shuffle below 0.08 g or slower than
+one step a second. Rhythmic exercise with both (squats in time, jumping) can pass.
+"""
+
+from array import array
+
+from fixedpoint import dot_q14, isqrt, percent_of_root, percent_of_roots
+
+from firmware.gait.signals import (
+    DELAY_SAMPLES,
+    S_FORWARD2,
+    S_FORWARD_VELOCITY,
+    S_LEFT2,
+    S_LEFT_VELOCITY,
+    S_VELOCITY2,
+    S_VERTICAL2,
+    SUMS,
+    UNITS_PER_G,
+    VERTICAL_ACC,
+)
+
+CHAIN_STEPS = 4
+# Times in samples at 104 Hz.
+_REFRACTORY = 21  # 0.2 s: no leg moves faster
+_GAP_MIN = 34  # 0.33 s: 180 steps a minute
+_GAP_MAX = 104  # 1.0 s
+CLOSE_SAMPLES = 208  # 2 s
+# Sizes of the detection signal.
+_SWING_MIN = UNITS_PER_G * 8 // 100
+_HYSTERESIS_MIN = UNITS_PER_G * 15 // 1000
+_SWING_TYPICAL_MAX = UNITS_PER_G * 12 // 10
+_COS_UPRIGHT = 11469  # 0.7: 46 degrees
+_COS_TURNED = 15826  # 15 degrees
+_COHERENCE_MIN = 30  # percent
+_HORIZONTAL_MIN, _HORIZONTAL_MAX = 30, 300  # percent of the vertical rms
+
+
+class Footfall:
+    """A step: its peak's index and swing, and the sums over the interval that ends with it.
+
+    `samples` is the length of that interval, 0 for the first of a chain, whose sums are 0. `taken` is set by
+    whoever has used it, after which it is no longer replaced.
+    """
+
+    def __init__(self, index, swing, up):
+        self.index = index
+        self.swing = swing
+        self.up = up
+        self.samples = 0
+        self.sums = array("i", bytes(4 * SUMS))
+        self.taken = False
+
+
+class StepDetector:
+    """`mounted`: the clip sits on the trunk, so posture and coherence mean something."""
+
+    def __init__(self, front, mounting=None, on_trunk=True):
+        self._front = front
+        self._mounting = mounting
+        self._on_trunk = on_trunk
+        self.accepted = []
+        self.restart()
+
+    def restart(self):
+        """Close the gate and forget the rhythm. What was accepted stays."""
+        self.walking = False
+        self._chain = []
+        self._newest = self._before = None
+        self._typical_swing = 0
+        self._step_samples = 0
+        self._last_peak = 0
+
+    def feed(self):
+        """Look at the newest frame of the front end."""
+        front = self._front
+        peaks = front.peaks
+        for k in range(peaks[0]):
+            self._peak(peaks[1 + 2 * k], peaks[2 + 2 * k])
+        quiet = front.index - self._last_peak
+        if quiet > CLOSE_SAMPLES:
+            self._typical_swing = 0
+        if self.walking and (
+            front.index - self._newest.index > CLOSE_SAMPLES or not self._upright(front.axis(VERTICAL_ACC))
+        ):
+            self.walking = False
+            self._chain = []
+        front.set_hysteresis(max(_HYSTERESIS_MIN, self._typical_swing * 15 // 100))
+
+    def _peak(self, index, swing):
+        self._last_peak = index
+        if self.walking:
+            self._next(index, swing)
+        else:
+            self._collect(index, swing)
+
+    def _learn_swing(self, swing):
+        swing = min(swing, _SWING_TYPICAL_MAX)
+        self._typical_swing = (3 * self._typical_swing + swing) >> 2 if self._typical_swing else swing
+
+    def _upright(self, up):
+        if self._mounting is None or not self._on_trunk:
+            return True
+        return dot_q14(self._mounting.gravity, up) > _COS_UPRIGHT
+
+    def _measure(self, step, previous):
+        step.samples = self._front.sum_products(
+            step.sums, previous.index - DELAY_SAMPLES, step.index - DELAY_SAMPLES
+        )
+
+    # The gate is open.
+
+    def _next(self, index, swing):
+        last = self._newest
+        gap = index - last.index
+        if swing * 5 < self._typical_swing:
+            return
+        if gap * 5 < self._step_samples * 3 or gap < _REFRACTORY:
+            if swing * 10 > last.swing * 13 and not last.taken:
+                self._replace(index, swing)
+            return
+        step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
+        self._measure(step, last)
+        self._before = last
+        self._newest = step
+        self._step_samples += (gap - self._step_samples) >> 2
+        self._learn_swing(swing)
+        self.accepted.append(step)
+
+    def _replace(self, index, swing):
+        last = self._newest
+        last.index = index
+        last.swing = swing
+        self._measure(last, self._before)
+
+    # The gate is closed.
+
+    def _collect(self, index, swing):
+        if swing < _SWING_MIN:
+            return
+        self._learn_swing(swing)
+        chain = self._chain
+        step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
+        if chain:
+            gap = index - chain[-1].index
+            if gap > _GAP_MAX:
+                chain.clear()
+            elif gap < _GAP_MIN:
+                if swing <= chain[-1].swing:
+                    return
+                chain.pop()
+        if chain:
+            self._measure(step, chain[-1])
+        chain.append(step)
+        if not self._in_time():
+            del chain[:-2]
+        while not self._alike():
+            chain.pop(0)
+        if len(chain) > CHAIN_STEPS:
+            chain.pop(0)
+        if len(chain) == CHAIN_STEPS and self._is_walking():
+            self._open()
+
+    def _gap(self, k):
+        return self._chain[k].index - self._chain[k - 1].index
+
+    def _in_time(self):
+        if len(self._chain) < 3:
+            return True
+        gap, before = self._gap(-1), self._gap(-2)
+        if abs(gap - before) * 4 <= before:
+            return True
+        return len(self._chain) > 3 and abs(gap - self._gap(-3)) * 8 <= self._gap(-3)
+
+    def _alike(self):
+        least = most = self._chain[0].swing
+        for step in self._chain:
+            least = min(least, step.swing)
+            most = max(most, step.swing)
+        return most * 3 <= least * 10
+
+    def _is_walking(self):
+        chain = self._chain
+        if dot_q14(chain[0].up, chain[-1].up) < _COS_TURNED or not self._upright(chain[-1].up):
+            return False
+        if not self._on_trunk:
+            return True
+        sums = [0] * SUMS
+        for step in chain[1:]:
+            for k in range(SUMS):
+                sums[k] += step.sums[k] >> 3
+        horizontal2 = sums[S_FORWARD2] + sums[S_LEFT2]
+        if not _HORIZONTAL_MIN <= percent_of_root(horizontal2, sums[S_VERTICAL2]) <= _HORIZONTAL_MAX:
+            return False
+        return coherence(sums) >= _COHERENCE_MIN
+
+    def _open(self):
+        chain = self._chain
+        chain[0].samples = 0
+        for k in range(SUMS):
+            chain[0].sums[k] = 0
+        self.walking = True
+        self._newest = chain[-1]
+        self._before = chain[-2]
+        self._step_samples = (chain[-1].index - chain[0].index) // (CHAIN_STEPS - 1)
+        self.accepted.extend(chain)
+        self._chain = []
+
+
+def coherence(sums):
+    """How tightly horizontal acceleration follows vertical velocity, in percent, whichever way the clip looks.
+
+    sqrt(S(fv)^2 + S(lv)^2) / sqrt((S(f^2) + S(l^2)) S(v^2)), the sums below 2**29 / 2.
+    """
+    along, across = abs(sums[S_FORWARD_VELOCITY]), abs(sums[S_LEFT_VELOCITY])
+    shift = 0
+    while along > 16383 or across > 16383:
+        along >>= 1
+        across >>= 1
+        shift += 1
+    both = isqrt(along * along + across * across) << shift
+    return percent_of_roots(both, sums[S_FORWARD2] + sums[S_LEFT2], sums[S_VELOCITY2])

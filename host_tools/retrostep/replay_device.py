@@ -1,0 +1,74 @@
+"""The MicroPython side of `retrostep replay`: runs the firmware's gait code over raw samples.
+
+Started as `micropython replay_device.py ROOT`, ROOT being the folder that holds firmware/ and lib/. Reads one
+job a line from stdin, a JSON object:
+
+    {"samples": PATH, "rate_millihz": R, "placement": P, "mounting": HEX or null}     replay
+    {"samples": PATH, "rate_millihz": R, "calibrate": true}                           learn the mounting
+
+where PATH is a file of interleaved little-endian int16 samples. Answers with JSON arrays, one a line, indices
+being sample numbers: ["step", contact, decided, direction, confidence, stability], ["event", index, kind],
+["cue", index, pattern], ["mounting", HEX], ["failed", reason]; after each job ["done", model].
+
+The samples arrive in blocks of BLOCK, as the sensor's FIFO hands them over, so `decided` is when the device
+would have known.
+"""
+
+import binascii
+import json
+import sys
+from array import array
+
+sys.path[:] = [sys.argv[1], sys.argv[1] + "/lib"]
+
+from firmware.gait.mounting import Calibrator, Mounting  # noqa: E402
+from firmware.gait.pipeline import Pipeline  # noqa: E402
+
+BLOCK = 26
+CHANNELS = 6
+
+
+def feed(path, process):
+    block = array("h", bytes(2 * CHANNELS * BLOCK))
+    with open(path, "rb") as stream:
+        while True:
+            count = stream.readinto(block) // (2 * CHANNELS)
+            if not count:
+                return
+            process(block, count)
+
+
+def replay(job):
+    mounting = job["mounting"] and Mounting.unpack(binascii.unhexlify(job["mounting"]))
+    pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"])
+
+    def report():
+        for step in pipeline.take_steps():
+            print(json.dumps(("step",) + tuple(step)))
+        for index, kind, _ in pipeline.take_events():
+            print(json.dumps(("event", index, kind)))
+
+    def process(block, count):
+        pipeline.process(block, count)
+        report()
+
+    feed(job["samples"], process)
+    pipeline.flush()
+    report()
+    print(json.dumps(("done", pipeline.model_id)))
+
+
+def calibrate(job):
+    calibrator = Calibrator(job["rate_millihz"])
+    feed(job["samples"], calibrator.process)
+    mounting = calibrator.mounting()
+    if mounting:
+        print(json.dumps(("mounting", binascii.hexlify(mounting.pack()).decode())))
+    else:
+        print(json.dumps(("failed", calibrator.reason)))
+    print(json.dumps(("done", "calibration")))
+
+
+for line in sys.stdin:
+    job = json.loads(line)
+    (calibrate if job.get("calibrate") else replay)(job)

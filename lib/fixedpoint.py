@@ -1,0 +1,68 @@
+"""Integer arithmetic that stays inside the device's words: roots, unit vectors, correlation.
+
+MicroPython on a 32-bit chip holds integers of -2**30 .. 2**30 - 1 without allocating, and viper computes in
+32 bits. Everything here keeps to the former. Q14 means: 16384 stands for one.
+
+WORD_SHIFT makes viper code read negative numbers from memory alike on both word sizes: a `ptr32` load is
+zero-extended where the word has 64 bits, so `(x << WORD_SHIFT) >> WORD_SHIFT` restores the sign there and
+changes nothing on a 32-bit chip. Kernels take it from their state array.
+"""
+
+import sys
+
+ONE_Q14 = 16384
+WORD_SHIFT = 32 if sys.maxsize >> 32 else 0
+
+
+def isqrt(n):
+    """The largest r with r * r <= n, for 0 <= n < 2**30."""
+    if n < 2:
+        return n
+    r = 1 << 15
+    while True:
+        better = (r + n // r) >> 1
+        if better >= r:
+            return r
+        r = better
+
+
+def unit_q14(x, y, z, out, at=0):
+    """Write the direction of (x, y, z) as Q14 to out[at:at + 3]; return its length.
+
+    Components may be of any size that a small int holds; they are scaled down before they are squared, so the
+    length is exact to about 1 part in 10,000 once it exceeds 8192. Of the zero vector nothing is written.
+    """
+    shift = 0
+    while x > 16383 or y > 16383 or z > 16383 or x < -16383 or y < -16383 or z < -16383:
+        x >>= 1
+        y >>= 1
+        z >>= 1
+        shift += 1
+    length = isqrt(x * x + y * y + z * z)
+    if length:
+        out[at] = (x << 14) // length
+        out[at + 1] = (y << 14) // length
+        out[at + 2] = (z << 14) // length
+    return length << shift
+
+
+def dot_q14(a, b, at_a=0, at_b=0):
+    """Scalar product of two Q14 vectors of at most unit length, as Q14."""
+    return (a[at_a] * b[at_b] + a[at_a + 1] * b[at_b + 1] + a[at_a + 2] * b[at_b + 2]) >> 14
+
+
+def percent_of_roots(cross, square_a, square_b):
+    """100 * cross / sqrt(square_a * square_b), the correlation coefficient in percent.
+
+    The squares are 0 .. 2**29; |cross| is at most their geometric mean. 0 if either square is 0.
+    """
+    roots = isqrt(square_a) * isqrt(square_b)
+    if roots >= 1 << 20:
+        return cross // (roots // 100)
+    return cross * 100 // roots if roots else 0
+
+
+def percent_of_root(square_a, square_b):
+    """100 * sqrt(square_a / square_b) for squares of 0 .. 2**29; 0 if square_b is 0."""
+    root = isqrt(square_b)
+    return isqrt(square_a) * 100 // root if root else 0
