@@ -15,7 +15,7 @@ from collections import namedtuple
 from firmware.gait.bouts import BoutTracker
 from firmware.gait.direction import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN, decide
 from firmware.gait.resample import FRAME, Resampler
-from firmware.gait.signals import DELAY_SAMPLES, SUMS, FrontEnd
+from firmware.gait.signals import SUMS, FrontEnd
 from firmware.gait.steps import StepDetector
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
@@ -23,8 +23,8 @@ __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline
 PLACEMENTS = ("waist", "shoe", "pocket")
 # A step waits this long for its successor, 1.4 s at 104 Hz.
 SETTLE_SAMPLES = 146
-# From the foot's contact to the peak of the smoothed vertical acceleration.
-_CONTACT_SAMPLES = DELAY_SAMPLES
+# The peak of the smoothed vertical acceleration lies in the loading response, 40 ms after the contact.
+_CONTACT_SAMPLES = 4
 
 # confidence is 0 .. 100; stability is 0 .. 100 or None where it is not known.
 Step = namedtuple("Step", ("contact_index", "decided_index", "direction", "confidence", "stability"))

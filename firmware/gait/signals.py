@@ -6,9 +6,10 @@ LSB. Output:
 - `ring`, RING_SAMPLES x 4 int16: forward, left and vertical acceleration, band-passed 0.7-3 Hz, and the vertical
   velocity, a leaky integral (0.3 Hz) of the third. Unit 1.952 mg; the velocity's is 1/8 of that times the
   sample interval, which makes it as large as the acceleration at a cadence of 120 a minute.
-- `peaks`, up to PEAKS_MAX x (index, swing): maxima of the detection signal that this frame confirmed. The
-  detection signal is vertical acceleration smoothed by two moving averages of 13 samples (symmetric, so all
-  frequencies are late by the same DELAY_SAMPLES) minus the mean of the last second. Unit 0.122 mg.
+- `finders`, two PeakFinders with the maxima that the newest frame confirmed, (index, swing). Their signal is the
+  vertical acceleration smoothed by two moving averages (symmetric, so all frequencies are equally late) minus
+  the mean of the last second. Unit 0.122 mg. The narrow one times a step well; the wide one sees one peak where
+  a foot strikes twice, toe and then heel, as in walking backward.
 
 "Vertical" is the direction of gravity, a low-pass of 1 s; "forward" is the mounting's forward axis laid into the
 horizontal plane, so a clip may sit on a sloping belly. Without a mounting any horizontal axis stands in for
@@ -29,7 +30,8 @@ from firmware.gait.resample import FRAME
 UNITS_PER_G = 8197
 # Ring: four LSB.
 RING_UNIT_UG = 1952
-DELAY_SAMPLES = 12
+# Windows of the two detection signals: 8 Hz and 4.5 Hz are their first nulls.
+NARROW, WIDE = 13, 23
 
 RING_SAMPLES = 512
 _CHANNELS = 4
@@ -144,41 +146,44 @@ def _band_pass(state: ptr32, body: ptr16, ring: ptr16, count: int):
 
 @micropython.viper
 def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int):
-    """Smooth the vertical acceleration and confirm its maxima.
+    """Smooth the vertical acceleration by two moving averages and confirm its maxima.
 
     A maximum counts once the signal has fallen by the hysteresis below it, a minimum once it has risen by it.
-    state: sign shift, position in `past`, sums of 13, 13 x 13 and 104 samples, falling?, extreme, its index,
-    last minimum, hysteresis, index of the next sample, last 13 sums of 13.
-    past: the last 104 vertical accelerations. peaks: how many, then (index, swing) each.
+    state: sign shift, position in `past`, its sum, sum over the window, sum of those over the window, falling?,
+    extreme, its index, last minimum, hysteresis, index of the next sample, window, position in the window, the
+    window's sums. past: the last 104 vertical accelerations. peaks: how many, then (index, swing) each.
     """
     sh = state[0]
     at = state[1]
-    sum13 = (state[2] << sh) >> sh
-    sum169 = (state[3] << sh) >> sh
-    sum104 = (state[4] << sh) >> sh
+    second = (state[2] << sh) >> sh
+    once = (state[3] << sh) >> sh
+    twice = (state[4] << sh) >> sh
     falling = state[5]
     extreme = (state[6] << sh) >> sh
     extreme_index = state[7]
     low = (state[8] << sh) >> sh
     hysteresis = state[9]
     index = state[10]
+    window = state[11]
+    slot = state[12]
     found = 0
     for i in range(count):
         new = (int(body[i * 3 + 2]) ^ 0x8000) - 0x8000
-        before13 = at - 13
-        if before13 < 0:
-            before13 += 104
-        sum13 += new - ((int(past[before13]) ^ 0x8000) - 0x8000)
-        sum104 += new - ((int(past[at]) ^ 0x8000) - 0x8000)
+        leaving = at - window
+        if leaving < 0:
+            leaving += 104
+        once += new - ((int(past[leaving]) ^ 0x8000) - 0x8000)
+        second += new - ((int(past[at]) ^ 0x8000) - 0x8000)
         past[at] = new
-        slot = 11 + at % 13
-        sum169 += sum13 - ((state[slot] << sh) >> sh)
-        state[slot] = sum13
         at += 1
         if at == 104:
             at = 0
-        # sum169 / 169 - sum104 / 104
-        signal = (sum169 * 8 - sum104 * 13) // 1352
+        twice += once - ((state[13 + slot] << sh) >> sh)
+        state[13 + slot] = once
+        slot += 1
+        if slot == window:
+            slot = 0
+        signal = twice // (window * window) - second // 104
         if falling:
             if signal < extreme:
                 extreme = signal
@@ -203,14 +208,15 @@ def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int
         index += 1
     peaks[0] = found
     state[1] = at
-    state[2] = sum13
-    state[3] = sum169
-    state[4] = sum104
+    state[2] = second
+    state[3] = once
+    state[4] = twice
     state[5] = falling
     state[6] = extreme
     state[7] = extreme_index
     state[8] = low
     state[10] = index
+    state[12] = slot
 
 
 @micropython.viper
@@ -246,7 +252,36 @@ def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
 # Words of the kernels' states that Python touches.
 _G_X, _G_Y, _G_Z = 1, 2, 3
 _A_FORWARD, _A_LEFT, _A_UP, _A_GRAVITY = 1, 4, 7, 10
-_P_HYSTERESIS, _P_INDEX = 9, 10
+_P_HYSTERESIS, _P_WINDOW, _P_SUMS = 9, 11, 13
+
+
+class PeakFinder:
+    """Confirmed maxima of the vertical acceleration, smoothed by two moving averages of `window` samples.
+
+    `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal.
+    """
+
+    def __init__(self, window):
+        self.window = window
+        self.delay = window - 1
+        self.peaks = array("i", bytes(4 * (1 + 2 * PEAKS_MAX)))
+        self._state = array("i", bytes(4 * (_P_SUMS + window)))
+        self._past = array("h", bytes(2 * 104))
+        self.restart()
+
+    def restart(self):
+        for words in (self._state, self._past, self.peaks):
+            for i in range(len(words)):
+                words[i] = 0
+        self._state[0] = WORD_SHIFT
+        self._state[_P_WINDOW] = self.window
+        self._state[_P_HYSTERESIS] = 1
+
+    def set_hysteresis(self, hysteresis):
+        self._state[_P_HYSTERESIS] = hysteresis
+
+    def feed(self, body, count):
+        _find_peaks(self._state, body, self._past, self.peaks, count)
 
 
 class FrontEnd:
@@ -258,39 +293,27 @@ class FrontEnd:
 
     def __init__(self, mounting=None):
         self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
-        self.peaks = array("i", bytes(4 * (1 + 2 * PEAKS_MAX)))
+        self.finders = (PeakFinder(NARROW), PeakFinder(WIDE))
         self.index = 0
         self._mounting = mounting
         self._gravity = array("i", bytes(4 * 5))
         self._axes = array("i", bytes(4 * 11))
         self._filters = array("i", bytes(4 * 18))
-        self._detector = array("i", bytes(4 * 24))
         self._body = array("h", bytes(2 * 3 * FRAME))
-        self._past = array("h", bytes(2 * 104))
         self.restart()
 
     def restart(self):
         """Begin anew, as after switching on."""
-        for words in (
-            self._gravity,
-            self._axes,
-            self._filters,
-            self._detector,
-            self._past,
-            self.ring,
-            self.peaks,
-        ):
+        for words in (self._gravity, self._axes, self._filters, self.ring):
             for i in range(len(words)):
                 words[i] = 0
-        for state in (self._gravity, self._axes, self._filters, self._detector):
+        for state in (self._gravity, self._axes, self._filters):
             state[0] = WORD_SHIFT
+        for finder in self.finders:
+            finder.restart()
         self._axes[_A_UP + 2] = ONE_Q14
         self._reference = None
-        self.set_hysteresis(0)
         self.index = 0
-
-    def set_hysteresis(self, hysteresis):
-        self._detector[_P_HYSTERESIS] = max(1, hysteresis)
 
     def axis(self, which):
         """Q14 components (x, y, z) of FORWARD_ACC, LEFT_ACC or VERTICAL_ACC in the clip's axes."""
@@ -303,8 +326,9 @@ class FrontEnd:
         self._turn_axes()
         _project(self._axes, frame, self._body, count)
         _band_pass(self._filters, self._body, self.ring, count)
-        _find_peaks(self._detector, self._body, self._past, self.peaks, count)
-        self.index = self._detector[_P_INDEX]
+        for finder in self.finders:
+            finder.feed(self._body, count)
+        self.index += count
 
     def sum_products(self, sums, first, last):
         """Write the six sums over samples first .. last - 1 to sums, an array of 32-bit words.

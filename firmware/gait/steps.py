@@ -24,7 +24,6 @@ from array import array
 from fixedpoint import dot_q14, isqrt, percent_of_root, percent_of_roots
 
 from firmware.gait.signals import (
-    DELAY_SAMPLES,
     S_FORWARD2,
     S_FORWARD_VELOCITY,
     S_LEFT2,
@@ -67,95 +66,45 @@ class Footfall:
         self.sums = array("i", bytes(4 * SUMS))
         self.taken = False
 
+    def measure(self, front, previous):
+        """Sum over the interval since `previous`."""
+        self.samples = front.sum_products(self.sums, previous.index, self.index)
 
-class StepDetector:
-    """`mounted`: the clip sits on the trunk, so posture and coherence mean something."""
+    def forget(self):
+        """There is no interval before this step."""
+        self.samples = 0
+        for k in range(SUMS):
+            self.sums[k] = 0
 
-    def __init__(self, front, mounting=None, on_trunk=True):
+
+class _Rhythm:
+    """Peaks of one finder while the gate is closed, and the wearer's usual swing in it."""
+
+    def __init__(self, front, finder):
         self._front = front
-        self._mounting = mounting
-        self._on_trunk = on_trunk
-        self.accepted = []
+        self.finder = finder
         self.restart()
 
     def restart(self):
-        """Close the gate and forget the rhythm. What was accepted stays."""
-        self.walking = False
-        self._chain = []
-        self._newest = self._before = None
-        self._typical_swing = 0
-        self._step_samples = 0
-        self._last_peak = 0
+        self.chain = []
+        self.typical_swing = 0
+        self.last_peak = 0
 
-    def feed(self):
-        """Look at the newest frame of the front end."""
-        front = self._front
-        peaks = front.peaks
-        for k in range(peaks[0]):
-            self._peak(peaks[1 + 2 * k], peaks[2 + 2 * k])
-        quiet = front.index - self._last_peak
-        if quiet > CLOSE_SAMPLES:
-            self._typical_swing = 0
-        if self.walking and (
-            front.index - self._newest.index > CLOSE_SAMPLES or not self._upright(front.axis(VERTICAL_ACC))
-        ):
-            self.walking = False
-            self._chain = []
-        front.set_hysteresis(max(_HYSTERESIS_MIN, self._typical_swing * 15 // 100))
-
-    def _peak(self, index, swing):
-        self._last_peak = index
-        if self.walking:
-            self._next(index, swing)
-        else:
-            self._collect(index, swing)
-
-    def _learn_swing(self, swing):
+    def learn_swing(self, swing):
         swing = min(swing, _SWING_TYPICAL_MAX)
-        self._typical_swing = (3 * self._typical_swing + swing) >> 2 if self._typical_swing else swing
+        self.typical_swing = (3 * self.typical_swing + swing) >> 2 if self.typical_swing else swing
 
-    def _upright(self, up):
-        if self._mounting is None or not self._on_trunk:
-            return True
-        return dot_q14(self._mounting.gravity, up) > _COS_UPRIGHT
+    def set_hysteresis(self):
+        if self._front.index - self.last_peak > CLOSE_SAMPLES:
+            self.typical_swing = 0
+        self.finder.set_hysteresis(max(_HYSTERESIS_MIN, self.typical_swing * 15 // 100))
 
-    def _measure(self, step, previous):
-        step.samples = self._front.sum_products(
-            step.sums, previous.index - DELAY_SAMPLES, step.index - DELAY_SAMPLES
-        )
-
-    # The gate is open.
-
-    def _next(self, index, swing):
-        last = self._newest
-        gap = index - last.index
-        if swing * 5 < self._typical_swing:
-            return
-        if gap * 5 < self._step_samples * 3 or gap < _REFRACTORY:
-            if swing * 10 > last.swing * 13 and not last.taken:
-                self._replace(index, swing)
-            return
-        step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
-        self._measure(step, last)
-        self._before = last
-        self._newest = step
-        self._step_samples += (gap - self._step_samples) >> 2
-        self._learn_swing(swing)
-        self.accepted.append(step)
-
-    def _replace(self, index, swing):
-        last = self._newest
-        last.index = index
-        last.swing = swing
-        self._measure(last, self._before)
-
-    # The gate is closed.
-
-    def _collect(self, index, swing):
+    def collect(self, index, swing):
+        """Add a peak to the chain, and drop from the chain what does not go with it."""
         if swing < _SWING_MIN:
             return
-        self._learn_swing(swing)
-        chain = self._chain
+        self.learn_swing(swing)
+        chain = self.chain
         step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
         if chain:
             gap = index - chain[-1].index
@@ -166,7 +115,7 @@ class StepDetector:
                     return
                 chain.pop()
         if chain:
-            self._measure(step, chain[-1])
+            step.measure(self._front, chain[-1])
         chain.append(step)
         if not self._in_time():
             del chain[:-2]
@@ -174,29 +123,84 @@ class StepDetector:
             chain.pop(0)
         if len(chain) > CHAIN_STEPS:
             chain.pop(0)
-        if len(chain) == CHAIN_STEPS and self._is_walking():
-            self._open()
 
     def _gap(self, k):
-        return self._chain[k].index - self._chain[k - 1].index
+        return self.chain[k].index - self.chain[k - 1].index
 
     def _in_time(self):
-        if len(self._chain) < 3:
+        if len(self.chain) < 3:
             return True
         gap, before = self._gap(-1), self._gap(-2)
         if abs(gap - before) * 4 <= before:
             return True
-        return len(self._chain) > 3 and abs(gap - self._gap(-3)) * 8 <= self._gap(-3)
+        return len(self.chain) > 3 and abs(gap - self._gap(-3)) * 8 <= self._gap(-3)
 
     def _alike(self):
-        least = most = self._chain[0].swing
-        for step in self._chain:
+        least = most = self.chain[0].swing
+        for step in self.chain:
             least = min(least, step.swing)
             most = max(most, step.swing)
         return most * 3 <= least * 10
 
-    def _is_walking(self):
-        chain = self._chain
+
+class StepDetector:
+    """Finds steps in what `front` makes of the samples.
+
+    mounting: says what upright is; None: any posture will do. on_trunk: whether posture and coherence mean
+    anything where the clip is worn.
+    """
+
+    def __init__(self, front, mounting=None, on_trunk=True):
+        self._front = front
+        self._mounting = mounting
+        self._on_trunk = on_trunk
+        self._rhythms = tuple(_Rhythm(front, finder) for finder in front.finders)
+        self.accepted = []
+        self.restart()
+
+    def restart(self):
+        """Close the gate and forget the rhythm. What was accepted stays."""
+        for rhythm in self._rhythms:
+            rhythm.restart()
+        # The rhythm that opened the gate, and the last two steps of it.
+        self._leader = None
+        self._newest = self._before = None
+        self._step_samples = 0
+
+    @property
+    def walking(self):
+        return self._leader is not None
+
+    def feed(self):
+        """Look at the newest frame of the front end."""
+        for rhythm in self._rhythms:
+            peaks = rhythm.finder.peaks
+            for k in range(peaks[0]):
+                rhythm.last_peak = peaks[1 + 2 * k]
+                self._peak(rhythm, peaks[1 + 2 * k] - rhythm.finder.delay, peaks[2 + 2 * k])
+            rhythm.set_hysteresis()
+        if self._leader and (
+            self._front.index - self._leader.finder.delay - self._newest.index > CLOSE_SAMPLES
+            or not self._upright(self._front.axis(VERTICAL_ACC))
+        ):
+            self._leader = None
+            for rhythm in self._rhythms:
+                rhythm.chain.clear()
+
+    def _peak(self, rhythm, index, swing):
+        if self._leader is rhythm:
+            self._next(index, swing)
+        elif self._leader is None and not (self._newest and index - self._newest.index < _REFRACTORY):
+            rhythm.collect(index, swing)
+            if len(rhythm.chain) == CHAIN_STEPS and self._is_walking(rhythm.chain):
+                self._open(rhythm)
+
+    def _upright(self, up):
+        if self._mounting is None or not self._on_trunk:
+            return True
+        return dot_q14(self._mounting.gravity, up) > _COS_UPRIGHT
+
+    def _is_walking(self, chain):
         if dot_q14(chain[0].up, chain[-1].up) < _COS_TURNED or not self._upright(chain[-1].up):
             return False
         if not self._on_trunk:
@@ -210,17 +214,36 @@ class StepDetector:
             return False
         return coherence(sums) >= _COHERENCE_MIN
 
-    def _open(self):
-        chain = self._chain
-        chain[0].samples = 0
-        for k in range(SUMS):
-            chain[0].sums[k] = 0
-        self.walking = True
+    def _open(self, rhythm):
+        chain = rhythm.chain
+        chain[0].forget()
+        self._leader = rhythm
         self._newest = chain[-1]
         self._before = chain[-2]
         self._step_samples = (chain[-1].index - chain[0].index) // (CHAIN_STEPS - 1)
         self.accepted.extend(chain)
-        self._chain = []
+        for each in self._rhythms:
+            each.chain.clear()
+
+    def _next(self, index, swing):
+        """A peak while the gate is open: a step, a better peak for the last one, or neither."""
+        last = self._newest
+        gap = index - last.index
+        if swing * 5 < self._leader.typical_swing:
+            return
+        if gap * 5 < self._step_samples * 3 or gap < _REFRACTORY:
+            if swing * 10 > last.swing * 13 and not last.taken:
+                last.index = index
+                last.swing = swing
+                last.measure(self._front, self._before)
+            return
+        step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
+        step.measure(self._front, last)
+        self._before = last
+        self._newest = step
+        self._step_samples += (gap - self._step_samples) >> 2
+        self._leader.learn_swing(swing)
+        self.accepted.append(step)
 
 
 def coherence(sums):

@@ -30,7 +30,7 @@ CHANNELS = 6
 
 def feed(path, process):
     block = array("h", bytes(2 * CHANNELS * BLOCK))
-    with open(path, "rb") as stream:
+    with open(path, "rb") as stream:  # noqa: PTH123 (MicroPython has no pathlib)
         while True:
             count = stream.readinto(block) // (2 * CHANNELS)
             if not count:
@@ -44,7 +44,8 @@ def replay(job):
 
     def report():
         for step in pipeline.take_steps():
-            print(json.dumps(("step",) + tuple(step)))
+            contact, decided, direction, confidence, stability = step
+            print(json.dumps(("step", contact, decided, direction, confidence, stability)))
         for index, kind, _ in pipeline.take_events():
             print(json.dumps(("event", index, kind)))
 
