@@ -182,7 +182,7 @@ class Recording:
                 f"{MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz",
                 "Choose a rate that a supported sensor has.",
             )
-        values = _band_limited(self.samples.astype(np.float64), self.rate_hz, float(rate_hz))
+        values = band_limited(self.samples.astype(np.float64), self.rate_hz, float(rate_hz))
         return self._altered(values, f"resampled from {self.rate_hz:g} Hz", rate_hz=float(rate_hz))
 
     def with_noise(self, seed: int) -> "Recording":
@@ -235,7 +235,7 @@ def to_int16(values: Array) -> tuple[Array, int]:
     return held.astype(np.int16), int(np.count_nonzero(held != rounded))
 
 
-def _band_limited(values: Array, from_hz: float, to_hz: float) -> Array:
+def band_limited(values: Array, from_hz: float, to_hz: float) -> Array:
     """`values` (N, c) at from_hz, at the instants k / to_hz; beyond its ends it stays as it is there."""
     cutoff = _CUTOFF * min(1.0, to_hz / from_hz)
     reach = int(np.ceil(_ZERO_CROSSINGS / cutoff))
