@@ -39,9 +39,9 @@ def foot_motion(plan: Plan, foot: int, time_s: Floats) -> Foot:
     up = np.full_like(time_s, SENSOR_UP_M) + plan.feet_up.at(time_s)
     length = plan.person.foot_m
 
-    begins = [0.0, *(_middle(a.contact_s, b.lift_s) for a, b in pairwise(falls))]
-    ends = [*begins[1:], np.inf]
-    for fall, begin, end in zip(falls, begins, ends, strict=True):
+    # Each step covers the time from the middle of the stance before it to the middle of the one after it.
+    bounds = [0.0, *((a.contact_s + b.lift_s) / 2 for a, b in pairwise(falls)), np.inf]
+    for fall, (begin, end) in zip(falls, pairwise(bounds), strict=False):
         part = slice(*np.searchsorted(time_s, [begin, end]))
         t, tilt, manner = time_s[part], pitch[part], fall.manner
         swing = min_jerk((t - fall.lift_s) / (fall.contact_s - fall.lift_s))
@@ -80,13 +80,13 @@ def side_of(foot: int) -> float:
 def _pitch_track(falls: list[Footfall]) -> Track:
     track = Track()
     flat_s = 0.0
-    for fall, following in zip(falls, [*falls[1:], None], strict=True):
+    for k, fall in enumerate(falls):
         manner, size = fall.manner, fall.effort
         off_s = min(manner.off_s, 0.6 * (fall.lift_s - flat_s))
         track.knot(fall.lift_s - off_s, 0.0)
         track.knot(fall.lift_s, manner.off_deg * size, manner.off_deg_s * size)
         track.knot(fall.contact_s, manner.on_deg * size, manner.on_deg_s * size)
-        stance_s = following.lift_s - fall.contact_s if following else np.inf
+        stance_s = falls[k + 1].lift_s - fall.contact_s if k + 1 < len(falls) else np.inf
         flat_s = fall.contact_s + min(manner.on_s, 0.3 * stance_s)
         track.knot(flat_s, 0.0)
     return track
@@ -101,7 +101,3 @@ def _about_pivot(pitch: Floats, pivot: float, foot_m: float) -> tuple[Floats, Fl
 
 def _unit(heading: float) -> Floats:
     return np.array([np.cos(heading), np.sin(heading)])
-
-
-def _middle(a: float, b: float) -> float:
-    return (a + b) / 2

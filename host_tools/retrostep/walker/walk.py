@@ -21,6 +21,8 @@ from retrostep.walker.sensor import worn_recording
 # From standing, weight moves to the stance foot before the first one lifts.
 SHIFT_S = 0.5
 SETTLE_S = 0.45
+# How far to either side of the middle of the foot the pressure travels in single support, in foot lengths.
+ROLL_PER_FOOT = {"forward": 0.30, "backward": 0.10}
 SIDE_STEP_PER_LEG = 0.40
 TURN_STEP_S = 0.55
 MIN_SWING_S = 0.18
@@ -349,7 +351,7 @@ class Walk:
             end_xy = end_xy + 0.01 * self._rng.standard_normal() * leftward(self._heading)
         stance_xy = self._feet[1 - foot]
         along = direction in ("forward", "backward")
-        roll = 0.30 * p.foot_m * travel * along
+        roll = ROLL_PER_FOOT.get(direction, 0.0) * p.foot_m * travel
         if first:
             self._plan.heading.append((self._now_s + SHIFT_S / 2, self._plan.heading[-1][1]))
             middle = (start_xy + stance_xy) / 2
