@@ -12,7 +12,7 @@ Limits: the steps must really be forward, and walked: running turns the sign rou
 
 import struct
 
-from fixedpoint import ONE_Q14, dot_q14, isqrt, percent_of_roots, unit_q14
+from fixedpoint import ONE_Q14, dot_q14, isqrt, percent_of_root, percent_of_roots, unit_q14
 
 from firmware.gait.resample import FRAME, Resampler
 from firmware.gait.signals import (
@@ -31,8 +31,10 @@ from firmware.gait.steps import StepDetector
 
 _FORMAT = "<6hB"
 _COS_SLIPPED = 13421  # 35 degrees
-# A step whose vertical acceleration exceeds 0.38 g rms is run, not walked. Ring units.
-_RUN_RMS = 199
+# A step is run, not walked, where the vertical rms exceeds 0.38 g (ring units) and the horizontal one is less than
+# 60 percent of it.
+_RUN_RMS = 195
+_RUN_RATIO = 60
 
 
 class Mounting:
@@ -82,7 +84,7 @@ class Calibrator:
 
     STEPS_MIN = 10
     # Steps whose axes agree perfectly give 100; random directions give about 100 / sqrt(steps).
-    QUALITY_MIN = 60
+    QUALITY_MIN = 40
 
     def __init__(self, rate_millihz=104000):
         self._resampler = Resampler(rate_millihz)
@@ -137,7 +139,11 @@ class Calibrator:
             return
         sums = step.sums
         self.steps += 1
-        if isqrt(sums[S_VERTICAL2] // step.samples) > _RUN_RMS:
+        horizontal2 = (sums[S_FORWARD2] >> 2) + (sums[S_LEFT2] >> 2)
+        if (
+            isqrt(sums[S_VERTICAL2] // step.samples) > _RUN_RMS
+            and percent_of_root(horizontal2, sums[S_VERTICAL2] >> 2) < _RUN_RATIO
+        ):
             self._run_steps += 1
         direction = [0, 0, 0]
         length = unit_q14(-sums[S_FORWARD_VELOCITY], -sums[S_LEFT_VELOCITY], 0, direction)

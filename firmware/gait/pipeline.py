@@ -15,7 +15,7 @@ from collections import namedtuple
 from firmware.gait.bouts import BoutTracker
 from firmware.gait.direction import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN, decide
 from firmware.gait.resample import FRAME, Resampler
-from firmware.gait.signals import SUMS, FrontEnd
+from firmware.gait.signals import FrontEnd
 from firmware.gait.steps import StepDetector
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
@@ -55,7 +55,6 @@ class Pipeline:
         self._events = []
         self._bouts = BoutTracker(self._events)
         self._previous = None
-        self._sums = [0] * SUMS
 
     def process(self, samples, count):
         """Take `count` samples. Allocates nothing unless a peak is found."""
@@ -116,21 +115,11 @@ class Pipeline:
             self._bouts.end(self.sample_index)
 
     def _decide(self, step, following):
-        sums = self._sums
-        for k in range(SUMS):
-            sums[k] = step.sums[k] >> 2
-        samples = step.samples
-        for neighbour in (self._previous, following):
-            if neighbour:
-                for k in range(SUMS):
-                    sums[k] += neighbour.sums[k] >> 2
-                samples += neighbour.samples
-        step.taken = True
-        self._previous = step
         direction, confidence = UNKNOWN, 0
         if self._mounting:
-            step_samples = step.samples or (following.samples if following else 0)
-            direction, confidence = decide(sums, samples, step_samples)
+            direction, confidence = decide(step, self._previous, following)
+        step.taken = True
+        self._previous = step
         contact = self._resampler.input_index(max(0, step.index - _CONTACT_SAMPLES)) + self._origin
         self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
         self._bouts.feed(contact, direction)

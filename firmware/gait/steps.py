@@ -35,11 +35,17 @@ from firmware.gait.signals import (
     VERTICAL_ACC,
 )
 
-CHAIN_STEPS = 4
+SW3 = 980
+CHAIN_MIN = 3
+CHAIN_POCKET = 4
+LIMP_MIN = 5
+CHAIN_MAX = 6
+# Percent of coherence that so many steps must have.
+_COHERENCE_OF_CHAIN = {3: 60, 4: 25, 5: 20, 6: 0}
 # Times in samples at 104 Hz.
 _REFRACTORY = 21  # 0.2 s: no leg moves faster
 _GAP_MIN = 34  # 0.33 s: 180 steps a minute
-_GAP_MAX = 104  # 1.0 s
+_GAP_MAX = 120  # 1.15 s
 CLOSE_SAMPLES = 208  # 2 s
 # Sizes of the detection signal.
 _SWING_MIN = UNITS_PER_G * 8 // 100
@@ -118,22 +124,36 @@ class _Rhythm:
             step.measure(self._front, chain[-1])
         chain.append(step)
         if not self._in_time():
-            del chain[:-2]
+            del chain[:-3]
+            if not self._in_time():
+                chain.pop(0)
         while not self._alike():
             chain.pop(0)
-        if len(chain) > CHAIN_STEPS:
+        if len(chain) > CHAIN_MAX:
             chain.pop(0)
 
     def _gap(self, k):
         return self.chain[k].index - self.chain[k - 1].index
 
     def _in_time(self):
-        if len(self.chain) < 3:
+        """Whether the newest interval goes on with an even or a limping rhythm."""
+        steps = len(self.chain)
+        if steps < 3:
             return True
         gap, before = self._gap(-1), self._gap(-2)
-        if abs(gap - before) * 4 <= before:
-            return True
-        return len(self.chain) > 3 and abs(gap - self._gap(-3)) * 8 <= self._gap(-3)
+        if steps == 3:
+            return gap <= 2 * before and before <= 2 * gap
+        return _even(gap, before) or _same(gap, self._gap(-3))
+
+    def keeps_time(self, steps):
+        """Whether the last so many steps keep an even rhythm, or, from LIMP_MIN steps on, a limping one."""
+        even = limping = True
+        for k in range(1, steps - 1):
+            gap = self._gap(-k)
+            even = even and _even(gap, self._gap(-k - 1))
+            if k < steps - 2:
+                limping = limping and _same(gap, self._gap(-k - 2))
+        return even or (limping and steps >= LIMP_MIN)
 
     def _alike(self):
         least = most = self.chain[0].swing
@@ -154,7 +174,7 @@ class StepDetector:
         self._front = front
         self._mounting = mounting
         self._on_trunk = on_trunk
-        self._rhythms = tuple(_Rhythm(front, finder) for finder in front.finders)
+        self._rhythms = tuple(_Rhythm(front, finder) for finder in front.finders[: 2 if on_trunk else 1])
         self.accepted = []
         self.restart()
 
@@ -192,7 +212,7 @@ class StepDetector:
             self._next(index, swing)
         elif self._leader is None and not (self._newest and index - self._newest.index < _REFRACTORY):
             rhythm.collect(index, swing)
-            if len(rhythm.chain) == CHAIN_STEPS and self._is_walking(rhythm.chain):
+            if self._is_walking(rhythm):
                 self._open(rhythm)
 
     def _upright(self, up):
@@ -200,19 +220,31 @@ class StepDetector:
             return True
         return dot_q14(self._mounting.gravity, up) > _COS_UPRIGHT
 
-    def _is_walking(self, chain):
+    def _is_walking(self, rhythm):
+        chain = rhythm.chain
+        steps = len(chain)
+        if steps < CHAIN_MIN:
+            return False
         if dot_q14(chain[0].up, chain[-1].up) < _COS_TURNED or not self._upright(chain[-1].up):
             return False
         if not self._on_trunk:
-            return True
+            return steps >= CHAIN_POCKET and rhythm.keeps_time(CHAIN_POCKET)
         sums = [0] * SUMS
-        for step in chain[1:]:
+        for used in range(2, steps + 1):
+            step = chain[steps + 1 - used]
             for k in range(SUMS):
-                sums[k] += step.sums[k] >> 3
-        horizontal2 = sums[S_FORWARD2] + sums[S_LEFT2]
-        if not _HORIZONTAL_MIN <= percent_of_root(horizontal2, sums[S_VERTICAL2]) <= _HORIZONTAL_MAX:
-            return False
-        return coherence(sums) >= _COHERENCE_MIN
+                sums[k] += step.sums[k] >> 4
+            if used == 3 and min(step.swing, chain[-1].swing, chain[-2].swing) < SW3:
+                continue
+            if not rhythm.keeps_time(used):
+                continue
+            if used in _COHERENCE_OF_CHAIN and coherence(sums) >= _COHERENCE_OF_CHAIN[used]:
+                return (
+                    _HORIZONTAL_MIN
+                    <= percent_of_root(sums[S_FORWARD2] + sums[S_LEFT2], sums[S_VERTICAL2])
+                    <= _HORIZONTAL_MAX
+                )
+        return False
 
     def _open(self, rhythm):
         chain = rhythm.chain
@@ -220,7 +252,7 @@ class StepDetector:
         self._leader = rhythm
         self._newest = chain[-1]
         self._before = chain[-2]
-        self._step_samples = (chain[-1].index - chain[0].index) // (CHAIN_STEPS - 1)
+        self._step_samples = (chain[-1].index - chain[0].index) // (len(chain) - 1)
         self.accepted.extend(chain)
         for each in self._rhythms:
             each.chain.clear()
@@ -229,7 +261,7 @@ class StepDetector:
         """A peak while the gate is open: a step, a better peak for the last one, or neither."""
         last = self._newest
         gap = index - last.index
-        if swing * 5 < self._leader.typical_swing:
+        if swing * 7 < self._leader.typical_swing:
             return
         if gap * 5 < self._step_samples * 3 or gap < _REFRACTORY:
             if swing * 10 > last.swing * 13 and not last.taken:
@@ -244,6 +276,14 @@ class StepDetector:
         self._step_samples += (gap - self._step_samples) >> 2
         self._leader.learn_swing(swing)
         self.accepted.append(step)
+
+
+def _even(gap, before):
+    return abs(gap - before) * 4 <= before
+
+
+def _same(gap, before):
+    return abs(gap - before) * 7 <= before
 
 
 def coherence(sums):
