@@ -1,0 +1,21 @@
+"""Double of the parts of the module `esp32` that wake the chip from sleep."""
+
+from virtual import board
+
+WAKEUP_ALL_LOW = False
+WAKEUP_ANY_HIGH = True
+
+
+def wake_on_ext0(pin, level):
+    """Wake when one RTC pin has `level`. None ends it."""
+    board.wake_ext0 = None if pin is None else (pin._net, int(bool(level)))
+
+
+def wake_on_ext1(pins, level):
+    """Wake when any of `pins` is high, or all are low. None ends it."""
+    board.wake_ext1 = None if pins is None else (tuple([pin._net for pin in pins]), bool(level))
+
+
+def wake_on_touch(wake):
+    if wake:
+        raise NotImplementedError("virtual board: no touch pads")

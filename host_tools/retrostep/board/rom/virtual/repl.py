@@ -1,0 +1,275 @@
+"""The board's serial console: friendly REPL, raw REPL with raw paste, soft reset, Ctrl-C.
+
+Speaks what mpremote expects of a device (MicroPython reference, "The MicroPython Interactive Interpreter Mode,
+aka REPL"). Ctrl-C is the terminal's own interrupt character (ISIG), on while code runs and off while the REPL
+reads or micropython.kbd_intr(-1) holds, so an endless loop can be interrupted like on a device.
+"""
+
+import builtins
+import gc
+import io
+import sys
+import termios
+
+import micropython
+import uselect
+
+from virtual import board, channel, clock
+
+_ISIG = 1
+_NOFLSH = 0x80
+_LFLAG = 3
+_PASTE_WINDOW = 128
+
+_tty = None
+_poll = None
+_main = {"__name__": "__main__"}
+_print = print
+
+
+class _Console(io.IOBase):
+    """Where print() goes: a newline becomes CR LF, as the ports' consoles do."""
+
+    def write(self, text):
+        write(bytes(text).replace(b"\n", b"\r\n"))
+        return len(text)
+
+
+_console = _Console()
+
+
+def _print_to_console(*args, **kwargs):
+    if kwargs.get("file") is None:
+        kwargs["file"] = _console
+    _print(*args, **kwargs)
+
+
+def open_console(path):
+    """Take the terminal at `path` as the controlling one, for Ctrl-C."""
+    global _tty, _poll
+    _tty = open(path, "r+b")
+    _poll = uselect.poll()
+    _poll.register(_tty, uselect.POLLIN)
+    _poll.register(channel.stream(), uselect.POLLIN)
+    builtins.print = _print_to_console
+    interrupt_character(-1)
+
+
+def interrupt_character(character):
+    """micropython.kbd_intr: 3 lets Ctrl-C interrupt, -1 makes it a plain byte."""
+    attributes = termios.tcgetattr(0)
+    flags = attributes[_LFLAG]
+    attributes[_LFLAG] = (flags | _ISIG | _NOFLSH) if character == 3 else (flags & ~_ISIG)
+    termios.tcsetattr(0, termios.TCSANOW, attributes)
+
+
+@micropython.native
+def write(data):
+    _tty.write(data)
+
+
+def _read():
+    """One byte from the serial port, as an int. Virtual time passes while it waits."""
+    while True:
+        if clock.wait(clock.NEVER, _poll):
+            byte = _tty.read(1)
+            if byte:
+                return byte[0]
+
+
+def run_file(path):
+    """Run a file of the device in __main__, if it is there. False if it ended in an error or was interrupted."""
+    try:
+        with open(path) as file:
+            source = file.read()
+    except OSError:
+        return True
+    return _run(source, path, "exec")
+
+
+def _run(source, name, mode):
+    """Compile and run in __main__ with Ctrl-C on. Returns True if it ended by itself without an error."""
+    code = None
+    try:
+        code = compile(source, name, mode)
+        source = None
+        interrupt_character(3)
+        exec(code, _main)
+        interrupt_character(-1)
+        return True
+    except SystemExit:
+        interrupt_character(-1)
+        write(b"MPY: soft reboot\r\n")
+        board.leave("soft")
+    except BaseException as error:
+        interrupt_character(-1)
+        sys.print_exception(error, _console)
+        return False
+
+
+def serve(mode):
+    """Be a REPL for ever, starting in "friendly" or "raw" mode."""
+    while True:
+        mode = _raw() if mode == "raw" else _friendly()
+
+
+def banner():
+    write(
+        b"MicroPython v%d.%d.%d on the virtual board; XIAO ESP32S3 with ESP32S3\r\n"
+        % tuple(sys.implementation.version[:3])
+    )
+
+
+def _friendly():
+    banner()
+    write(b'Type "help()" for more information.\r\n')
+    while True:
+        source = _read_statement()
+        if source in ("raw", "banner"):
+            if source == "raw":
+                return "raw"
+            return "friendly"
+        if source == "reset":
+            write(b"\r\nMPY: soft reboot\r\n")
+            board.leave("soft", "friendly")
+        if source.strip():
+            _run(source, "<stdin>", "single")
+            gc.collect()
+
+
+def _read_statement():
+    """One statement from the friendly prompt, or what a control character asks for."""
+    write(b">>> ")
+    lines = []
+    line = bytearray()
+    while True:
+        byte = _read()
+        if byte == 1 and not line:
+            return "raw"
+        if byte == 2 and not line:
+            return "banner"
+        if byte == 3:
+            write(b"\r\n>>> ")
+            lines, line = [], bytearray()
+        elif byte == 4 and not line:
+            return "reset"
+        elif byte == 5:
+            return _read_pasted()
+        elif byte in (8, 127):
+            if line:
+                line = line[:-1]
+                write(b"\b \b")
+        elif byte == 13 or byte == 10:
+            write(b"\r\n")
+            text = line.decode()
+            line = bytearray()
+            lines.append(text)
+            if _needs_more(lines):
+                write(b"... ")
+                continue
+            return "\n".join(lines) + "\n"
+        elif byte >= 32 or byte == 9:
+            line.append(byte)
+            write(bytes((byte,)))
+
+
+def _needs_more(lines):
+    """A compound statement goes on until an empty line; open brackets until they close."""
+    text = "\n".join(lines)
+    if sum([text.count(c) for c in "([{"]) > sum([text.count(c) for c in ")]}"]):
+        return True
+    first = lines[0].rstrip()
+    if first.endswith(":") or first.startswith("@"):
+        return lines[-1].strip() != "" or len(lines) == 1
+    return False
+
+
+def _read_pasted():
+    write(b"\r\npaste mode; Ctrl-C to cancel, Ctrl-D to finish\r\n=== ")
+    text = bytearray()
+    while True:
+        byte = _read()
+        if byte == 3:
+            write(b"\r\n")
+            return ""
+        if byte == 4:
+            write(b"\r\n")
+            _run(text.decode(), "<stdin>", "exec")
+            return ""
+        text.append(10 if byte == 13 else byte)
+        write(b"\r\n=== " if byte == 13 else bytes((byte,)))
+
+
+def _raw():
+    write(b"raw REPL; CTRL-B to exit\r\n>")
+    source = bytearray()
+    while True:
+        byte = _read()
+        if byte == 1:
+            write(b"raw REPL; CTRL-B to exit\r\n>")
+            source = bytearray()
+        elif byte == 2:
+            write(b"\r\n")
+            return "friendly"
+        elif byte == 3:
+            source = bytearray()
+        elif byte == 4:
+            if not source:
+                write(b"OK\r\nMPY: soft reboot\r\n")
+                board.leave("soft", "raw")
+            write(b"OK")
+            _run_raw(source)
+            source = bytearray()
+        elif byte == 5 and not source:
+            kind = _read()
+            if kind != 0x41:
+                write(b"R\x00")
+                continue
+            _read()
+            _run_raw(_read_raw_paste())
+        else:
+            source.append(byte)
+
+
+def _read_raw_paste():
+    """The flow-controlled upload of raw-paste mode: 128 bytes at a time, Ctrl-D ends it."""
+    write(b"R\x01" + bytes((_PASTE_WINDOW & 255, _PASTE_WINDOW >> 8)) + b"\x01")
+    source = bytearray()
+    taken = 0
+    while True:
+        byte = _read()
+        if byte == 4:
+            write(b"\x04")
+            return source
+        if byte == 3:
+            write(b"\x04")
+            return bytearray()
+        source.append(byte)
+        taken += 1
+        if taken == _PASTE_WINDOW:
+            taken = 0
+            write(b"\x01")
+
+
+def _run_raw(source):
+    """Run it and end the output as the raw protocol wants: EOT, error text, EOT, prompt."""
+    code = None
+    failure = None
+    try:
+        text = source.decode()
+        code = compile(text, "<stdin>", "exec")
+        text = None
+        interrupt_character(3)
+        exec(code, _main)
+    except SystemExit:
+        interrupt_character(-1)
+        write(b"\x04\x04>MPY: soft reboot\r\n")
+        board.leave("soft", "raw")
+    except BaseException as error:
+        failure = error
+    interrupt_character(-1)
+    write(b"\x04")
+    if failure:
+        sys.print_exception(failure, _console)
+    write(b"\x04>")
+    gc.collect()

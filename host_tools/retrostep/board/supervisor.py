@@ -1,0 +1,671 @@
+"""Runs the device's own files in a real MicroPython on a flash image, and plays the world around it.
+
+One interpreter process is one life of the board, from a start to the next reset. The supervisor starts each life
+with the state the last one left (see rom/virtual/board.py), shuttles the serial port, passes commands in and
+collects events. One thread does all of that; the methods here may be called from any other.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import tty
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrostep import interpreter
+from retrostep.board import feed as feeds
+from retrostep.board.errors import BoardDied, BoardError, BoardTimeout
+from retrostep.board.serial_port import OutsidePort, SerialLink
+from retrostep.board.wiring import XIAO_ESP32S3, Wiring
+
+ROM = Path(__file__).resolve().parent / "rom"
+BLOCK_SIZE = 4096
+FLASH_BLOCKS = 512
+ROM_HEAP = 400_000
+"""Bytes of heap that the board's own doubles need, beside the device's."""
+EPOCH_UNSET_S = 0
+HEADER_BYTES = 16
+TYPICAL_CLOCK_PPM = 6000
+CLOCK_SPREAD_PPM = 700
+POLL_OUTSIDE_S = 0.01
+CONSOLE_KEPT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something the board did, at a virtual time in microseconds."""
+
+    us: int
+    kind: str
+    data: dict[str, Any]
+
+    def __str__(self) -> str:
+        detail = " ".join(f"{key}={value}" for key, value in self.data.items())
+        return f"{self.us / 1e6:12.6f} {self.kind} {detail}"
+
+
+@dataclass(frozen=True)
+class FlashStats:
+    """What the flash went through since the board was created. Violations are programs of 0 to 1."""
+
+    programs: int
+    bytes_programmed: int
+    erases: int
+    violations: int
+    erases_per_block: tuple[int, ...]
+
+
+def _bytes(size: str | int) -> int:
+    if isinstance(size, int):
+        return size
+    scale = {"k": 1024, "m": 1024 * 1024}.get(size[-1].lower())
+    return int(size[:-1]) * scale if scale else int(size)
+
+
+class VirtualBoard:
+    """One board: flash image, sensor, button, serial port. A context manager; `with` starts and stops it.
+
+    image: flash image; made (erased) if it does not exist, see flash_image.create for one with files.
+    walk: what the sensor feels: int16 (N, 6) in LSB of 0.488 mg and 70 mdps, a raw file of that, or None.
+    walk_starts_s: virtual time of the walk's first sample.
+    speed: virtual seconds a wall second; 0 stands still but for `advance`, None is as fast as it goes.
+    clock_ppm: error of the sensor's oscillator; None: about +0.6 %, by the seed. -1600 makes 104 Hz exact.
+    script: ((at_ms, command, arguments...), ...) at virtual times, with the names of the methods here:
+        ("press", ms), ("cut_power",), ("inject", kind, for_ms), ("set_battery", mv), ("set_speed", x).
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        *,
+        walk: npt.NDArray[np.int16] | Path | None = None,
+        feed_rate_hz: float = 104.0,
+        walk_starts_s: float = 0.0,
+        speed: float | None = 1.0,
+        seed: int = 0,
+        clock_ppm: float | None = None,
+        heap: str | int = interpreter.DEVICE_HEAP,
+        wiring: Wiring = XIAO_ESP32S3,
+        unique_id: bytes | None = None,
+        battery_mv: int = 3900,
+        script: Sequence[Sequence[Any]] = (),
+        extra_rom: Sequence[Path] = (),
+        extra_modules: Sequence[str] = (),
+    ) -> None:
+        self.image = Path(image)
+        self.wiring = wiring
+        self.events: list[Event] = []
+        self.console = bytearray()
+        self._speed = speed
+        self._heap = _bytes(heap)
+        self._battery_mv = battery_mv
+        self._rng = np.random.default_rng(seed)
+        residual_ppm = float(self._rng.uniform(-CLOCK_SPREAD_PPM, CLOCK_SPREAD_PPM))
+        self._clock_ppm = TYPICAL_CLOCK_PPM + residual_ppm if clock_ppm is None else clock_ppm
+        made_up_id = bytes([0x34, 0x85, 0x18]) + self._rng.bytes(3)
+        self.unique_id = made_up_id if unique_id is None else unique_id
+        self._seed = seed
+        self._script = [[round(at_ms * 1000), _command(*rest)] for at_ms, *rest in sorted(script, key=_at)]
+        self._extra_rom = [Path(path) for path in extra_rom]
+        self._extra_modules = list(extra_modules)
+        self._folder = Path(tempfile.mkdtemp(prefix="retrostep-board-"))
+        self._feed = feeds.lying_still(self._folder)
+        if walk is not None:
+            self._feed = feeds.from_walk(
+                walk, feed_rate_hz, round(walk_starts_s * 1e6), self._folder / "walk.feed"
+            )
+        self._counters = self._folder / "flash-counters"
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._links: list[SerialLink] = []
+        self._callbacks: list[Callable[[Event], None]] = []
+        self._outside: OutsidePort | None = None
+        self._outside_open = False
+        self._thread: threading.Thread | None = None
+        self._wake_read = self._wake_write = -1
+        self._life: _Life | None = None
+        self._jobs: list[Callable[[], None]] = []
+        self._to_board = bytearray()
+        self._flash_cut: list[dict[str, Any]] = []
+        self._state = self._power_on_state(0)
+        self._now_us = 0
+        self._powered = False
+        self._stopping = False
+        self._failure: BoardError | None = None
+        self._reached = 0
+
+    # -- life cycle ---------------------------------------------------------------------------------------
+
+    def __enter__(self) -> "VirtualBoard":
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Power the board on and wait until its first life runs. Raises BoardDied with what it printed."""
+        if self._thread:
+            raise BoardError(
+                "the board has been started already: use cut_power() and power_on(), or a new one"
+            )
+        if not self.image.exists():
+            self.image.write_bytes(b"\xff" * (BLOCK_SIZE * FLASH_BLOCKS))
+        blocks = self.image.stat().st_size // BLOCK_SIZE
+        self._counters.write_bytes(bytes(HEADER_BYTES + 4 * blocks))
+        self._outside = OutsidePort()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        self._thread = threading.Thread(target=self._serve, name="virtual-board", daemon=True)
+        self._thread.start()
+        try:
+            self.power_on()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Power off for good and free everything. May be called twice."""
+        if self._thread and self._thread is not threading.current_thread():
+            self._stopping = True
+            self._wake()
+            self._thread.join(timeout=10)
+        for link in self._links:
+            link.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def port(self) -> str:
+        """Path of the serial port for outside programs, such as /dev/pts/5."""
+        if not self._outside:
+            raise BoardError("the board has no port before start()")
+        return self._outside.path
+
+    @property
+    def now_us(self) -> int:
+        """Virtual time of the last thing heard of the board, in microseconds since its first power-on."""
+        with self._lock:
+            return self._now_us
+
+    @property
+    def powered(self) -> bool:
+        with self._lock:
+            return self._powered
+
+    def serial(self) -> SerialLink:
+        """A link to the serial port for this process; sees what the board prints from now on."""
+        link = SerialLink(lambda data: self._do(lambda: self._to_board.extend(data)))
+        with self._lock:
+            self._links.append(link)
+        return link
+
+    def on_event(self, callback: Callable[[Event], None]) -> None:
+        """Call `callback` with every event from now on, in the supervisor's thread: be brief."""
+        with self._lock:
+            self._callbacks.append(callback)
+
+    def wait_for(self, kind: str, timeout_s: float = 10.0, **data: Any) -> Event:
+        """Wait until an event of this kind with these data has come, counting those already there."""
+
+        def found() -> Event | None:
+            for event in self.events:
+                if event.kind == kind and all(event.data.get(key) == value for key, value in data.items()):
+                    return event
+            return None
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() or self._failure, timeout_s)
+            event = found()
+            if event:
+                return event
+            self._check()
+            raise BoardTimeout(f"no event {kind} {data} within {timeout_s:g} s; last: {self.events[-5:]}")
+
+    # -- the world around the board ---------------------------------------------------------------------
+
+    def advance(self, seconds: float, timeout_s: float = 120.0) -> None:
+        """Let `seconds` of virtual time pass as fast as they go (at wall speed while the port is in use)."""
+        with self._changed:
+            self._check()
+            us = round(seconds * 1e6)
+            if not self._powered:
+                self._now_us += us
+                return
+            target_us = self._now_us + us
+            before = self._reached
+            self._do(lambda: self._send({"do": "advance", "us": us}))
+            done = self._changed.wait_for(
+                lambda: self._reached != before or self._failure or not self._powered, timeout_s
+            )
+            self._check()
+            if not done:
+                raise BoardTimeout(
+                    f"{seconds:g} virtual seconds were not over after {timeout_s:g} s of wall time; the board is "
+                    f"at {self._now_us / 1e6:.3f} s: a loop that never waits, or a port held open by a program"
+                )
+            if not self._powered:
+                self._now_us = max(self._now_us, target_us)
+
+    def set_speed(self, speed: float | None) -> None:
+        """Virtual seconds a wall second; 0 stands still, None as fast as it goes."""
+        self._speed = speed
+        self._do(lambda: self._send({"do": "speed", "speed": speed}))
+
+    def press(self, ms: int = 80) -> None:
+        """Hold the button down for `ms` of virtual time."""
+        self._do(lambda: self._send(_command("press", ms)))
+
+    def set_battery(self, mv: int) -> None:
+        """Voltage of the battery, in front of the divider."""
+        self._battery_mv = mv
+        self._do(lambda: self._send(_command("set_battery", mv)))
+
+    def inject(self, kind: str, for_ms: int, at_ms: int | None = None) -> None:
+        """A fault for `for_ms`: "nack", "stuck", "bus_low" or "brownout"; now, or at virtual time `at_ms`."""
+        command = _command("inject", kind, for_ms)
+        if at_ms is None:
+            self._do(lambda: self._send(command))
+        else:
+            self._at(at_ms, command)
+
+    def cut_at(self, at_ms: int) -> None:
+        """Cut the power at virtual time `at_ms`."""
+        self._at(at_ms, _command("cut_power"))
+
+    def _at(self, at_ms: int, command: dict[str, Any]) -> None:
+        entry = [at_ms * 1000, command]
+
+        def add() -> None:
+            # Same place as in the board's own copy: behind everything due by then.
+            self._script.insert(sum(at_us <= entry[0] for at_us, _ in self._script), entry)
+            self._send({"do": "script_add", "entry": entry})
+
+        self._do(add)
+
+    def cut_at_flash_op(self, n: int, torn: bool = False) -> None:
+        """Cut the power at the n-th program or erase from now (or from power-on): before it, or half done."""
+        if n < 1:
+            raise BoardError(f"flash operation {n}: they are counted from 1")
+        command = {"do": "flash_cut", "after": n, "torn": torn}
+        with self._lock:
+            if not self._powered:
+                self._flash_cut = [command]
+                return
+        self._do(lambda: self._send(command))
+
+    def flash_stats(self) -> FlashStats:
+        """Counters of the flash since `start`, also after a cut."""
+        numbers = np.fromfile(self._counters, dtype="<u4")
+        programs, in_bytes, erases, violations, *per_block = (int(value) for value in numbers)
+        return FlashStats(programs, in_bytes, erases, violations, tuple(per_block))
+
+    def cut_power(self) -> None:
+        """Take the power away at once. The flash keeps what had been programmed."""
+        with self._changed:
+            self._check()
+            self._do(self._cut)
+            self._changed.wait_for(lambda: not self._powered or self._failure, 10)
+            self._check()
+
+    def power_on(self) -> None:
+        """Give the power back, and wait until the board has started."""
+        with self._changed:
+            self._check()
+            if self._powered:
+                raise BoardError("the board has power already: cut_power() first")
+            before = len(self.events)
+
+            def start_life() -> None:
+                self._state = self._power_on_state(self._now_us)
+                self._begin("power_on", "friendly")
+
+            self._do(start_life)
+            booted = self._changed.wait_for(
+                lambda: self._failure or any(event.kind == "boot" for event in self.events[before:]), 20
+            )
+            self._check()
+            if not booted:
+                raise BoardTimeout("the interpreter did not get to boot.py within 20 s")
+
+    # -- the supervisor's thread -------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+        if self._stopping or not self._thread:
+            raise BoardError("the board is not running: call start()")
+
+    def _do(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            self._jobs.append(job)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._wake_write >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._wake_write, b"!")
+
+    def _power_on_state(self, now_us: int) -> dict[str, Any]:
+        return {
+            "now_us": now_us,
+            "boot_us": now_us,
+            "rtc_offset_us": EPOCH_UNSET_S * 1_000_000 - now_us,
+            "target_us": -1,
+            "rtc_memory": "",
+            "wake_reason": 0,
+            "battery_mv": self._battery_mv,
+            "button_released_us": 1 << 60,
+            "script_done": sum(at_us <= now_us for at_us, _ in self._script) if now_us else 0,
+            "faults": [],
+            "chips": None,
+        }
+
+    def _begin(self, cause: str, repl: str) -> None:
+        """Start the next life. On failure the board is dead and every caller learns why."""
+        state = {**self._state, "speed": self._speed, "outside": self._outside_open}
+        wiring = self.wiring.as_dict()
+        for chip in wiring["chips"]:
+            chip["clock_ppm"] = self._clock_ppm
+            chip["seed"] = self._seed
+        description = {
+            "cause": cause,
+            "repl": repl,
+            "state": state,
+            "wiring": wiring,
+            "unique_id": self.unique_id.hex(),
+            "feed": self._feed.as_dict(),
+            "script": self._script,
+            "image": str(self.image.resolve()),
+            "counters": str(self._counters),
+            "block_size": BLOCK_SIZE,
+            "heap": self._heap,
+            "flash_cut": self._flash_cut,
+            "extra_modules": self._extra_modules,
+        }
+        self._flash_cut = []
+        try:
+            self._life = _Life(
+                description, self._folder / "life.json", self._heap + ROM_HEAP, self._extra_rom
+            )
+        except (OSError, interpreter.InterpreterMissing) as error:
+            self._fail(BoardError(f"cannot start MicroPython: {error}"))
+            return
+        self._powered = True
+        self._selector.register(self._life.tty, selectors.EVENT_READ, self._from_tty)
+        self._selector.register(self._life.events, selectors.EVENT_READ, self._from_channel)
+
+    def _end(self) -> None:
+        """Kill the present life, after taking what it printed."""
+        life = self._life
+        if not life:
+            return
+        self._drain_tty()
+        self._selector.unregister(life.tty)
+        self._selector.unregister(life.events)
+        life.kill()
+        self._life = None
+        self._to_board.clear()
+
+    def _cut(self) -> None:
+        if not self._powered:
+            return
+        self._end()
+        self._powered = False
+        self._note({"event": "power_off", "us": self._now_us})
+
+    def _fail(self, error: BoardError) -> None:
+        with self._changed:
+            self._failure = error
+            self._powered = False
+            self._changed.notify_all()
+
+    def _serve(self) -> None:
+        assert self._outside
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_read, selectors.EVENT_READ, self._from_wake)
+        next_look = 0.0
+        try:
+            while not self._stopping:
+                for key, _ in self._selector.select(POLL_OUTSIDE_S):
+                    key.data()
+                with self._lock:
+                    jobs, self._jobs = self._jobs, []
+                for job in jobs:
+                    with self._lock:
+                        job()
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + POLL_OUTSIDE_S / 2
+                    self._look_outside()
+                self._outside.flush()
+                self._feed_board()
+        except Exception as error:
+            self._fail(BoardError(f"the supervisor failed: {error!r}"))
+            raise
+        finally:
+            with self._lock:
+                self._end()
+                self._powered = False
+                self._outside.close()
+                self._selector.close()
+                os.close(self._wake_read)
+                os.close(self._wake_write)
+                self._wake_write = -1
+
+    def _from_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+
+    def _look_outside(self) -> None:
+        """Follow who has the port open, and take what they sent."""
+        assert self._outside
+        is_open = self._outside.is_open()
+        if is_open != self._outside_open:
+            self._outside_open = is_open
+            if is_open:
+                self._selector.register(self._outside.master, selectors.EVENT_READ, self._from_outside)
+            else:
+                self._selector.unregister(self._outside.master)
+                self._outside.drop()
+            self._send({"do": "outside", "open": is_open})
+
+    def _from_outside(self) -> None:
+        assert self._outside
+        data = self._outside.read()
+        if data:
+            self._to_board += data
+        else:
+            self._look_outside()
+
+    def _feed_board(self) -> None:
+        """Hand waiting input over, once the life is far enough to hear a Ctrl-C in it."""
+        life = self._life
+        while life and life.booted and self._to_board:
+            try:
+                done = os.write(life.tty, self._to_board[:1024])
+            except BlockingIOError:
+                return
+            del self._to_board[:done]
+
+    def _from_tty(self) -> None:
+        assert self._life and self._outside
+        try:
+            data = os.read(self._life.tty, 4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._unexpected_end()
+            return
+        self._printed(data)
+
+    def _drain_tty(self) -> None:
+        while self._life:
+            try:
+                data = os.read(self._life.tty, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self._printed(data)
+
+    def _printed(self, data: bytes) -> None:
+        assert self._outside
+        with self._changed:
+            self.console += data
+            del self.console[:-CONSOLE_KEPT]
+            for link in self._links:
+                link.deliver(data)
+            self._changed.notify_all()
+        if self._outside_open:
+            self._outside.write(data)
+
+    def _from_channel(self) -> None:
+        life = self._life
+        assert life
+        try:
+            data = os.read(life.events, 65536)
+        except OSError:
+            data = b""
+        if not data:
+            self._unexpected_end()
+            return
+        for line in life.lines(data):
+            self._note(json.loads(line))
+            if self._life is not life:
+                return
+
+    def _note(self, message: dict[str, Any]) -> None:
+        """Book one message of the board and act on it."""
+        kind = message.pop("event")
+        us = message.pop("us", self._now_us)
+        state = message.pop("state", None)
+        repl = message.pop("repl", "friendly")
+        with self._changed:
+            self._now_us = max(self._now_us, us)
+            if kind == "reached":
+                # What it printed on the way belongs to the caller of advance() as well.
+                self._drain_tty()
+                self._reached += 1
+            else:
+                event = Event(us, kind, message)
+                self.events.append(event)
+                for callback in self._callbacks:
+                    callback(event)
+            if kind == "boot" and self._life:
+                self._life.booted = True
+            elif kind == "reset":
+                self._end()
+                self._state = state
+                self._begin(message["cause"], repl)
+            elif kind == "cut":
+                self._cut()
+            self._changed.notify_all()
+
+    def _unexpected_end(self) -> None:
+        """The interpreter is gone though nobody asked for it."""
+        life = self._life
+        if not life:
+            return
+        status = life.status()
+        with self._lock:
+            self._end()
+        printed = bytes(self.console[-4000:]).decode(errors="replace").strip()
+        self._fail(
+            BoardDied(
+                f"the board's interpreter ended by itself (status {status}); its last output:\n{printed}"
+            )
+        )
+
+    def _send(self, command: dict[str, Any]) -> None:
+        if self._life:
+            self._life.send(command)
+
+
+def _at(entry: Sequence[Any]) -> float:
+    return entry[0]
+
+
+def _command(name: str, *arguments: Any) -> dict[str, Any]:
+    """The ROM's form of a command of the world around the board."""
+    fields = {
+        "press": ("press", ("ms",)),
+        "cut_power": ("cut", ()),
+        "inject": ("inject", ("kind", "for_ms")),
+        "set_battery": ("battery", ("mv",)),
+        "set_speed": ("speed", ("speed",)),
+    }
+    if name not in fields:
+        raise BoardError(f"no board command {name!r}: expected one of {', '.join(fields)}")
+    rom_name, names = fields[name]
+    if len(arguments) != len(names):
+        raise BoardError(f"{name} takes ({', '.join(names)}), got {arguments}")
+    if name == "inject" and arguments[0] not in ("nack", "stuck", "bus_low", "brownout"):
+        raise BoardError(f"no fault {arguments[0]!r}: expected nack, stuck, bus_low or brownout")
+    return {"do": rom_name, **dict(zip(names, arguments, strict=True))}
+
+
+class _Life:
+    """One interpreter process: its terminal, its control channel."""
+
+    def __init__(self, description: dict[str, Any], path: Path, heap: int, extra_rom: list[Path]) -> None:
+        self.tty, slave = os.openpty()
+        tty.setraw(slave)
+        os.set_blocking(self.tty, False)
+        fd_in, self._commands = os.pipe()
+        self.events, fd_out = os.pipe()
+        self.booted = False
+        self._partial = b""
+        description = {**description, "tty": os.ttyname(slave), "fd_in": fd_in, "fd_out": fd_out}
+        path.write_text(json.dumps(description))
+        environment = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC"}
+        try:
+            self._process = subprocess.Popen(
+                interpreter.command(ROM / "start.py", str(path), *map(str, extra_rom), heap=str(heap)),
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                pass_fds=(fd_in, fd_out),
+                start_new_session=True,
+                env=environment,
+            )
+        except BaseException:
+            for fd in (self.tty, self._commands, self.events):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (slave, fd_in, fd_out):
+                os.close(fd)
+
+    def send(self, command: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._commands, json.dumps(command).encode() + b"\n")
+
+    def lines(self, data: bytes) -> list[bytes]:
+        *whole, self._partial = (self._partial + data).split(b"\n")
+        return whole
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        for fd in (self.tty, self._commands, self.events):
+            os.close(fd)
+
+    def status(self) -> int | None:
+        """Exit status of a process that is ending by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=0.5)
+        return self._process.returncode
