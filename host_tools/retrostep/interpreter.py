@@ -48,7 +48,10 @@ def run(
     MicroPython prints tracebacks on stdout; `returncode` is 1 then. Raises subprocess.TimeoutExpired.
     """
     return subprocess.run(
-        command(script, *args, heap=heap), input=stdin, capture_output=True, timeout=timeout_s, env=env
+        command(script, *args, heap=heap),
+        check=False,
+        input=stdin,
+        capture_output=True,
+        timeout=timeout_s,
+        env=env,
     )
-
-

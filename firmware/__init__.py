@@ -1,0 +1,3 @@
+"""The application that runs on the device."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,202 @@
+"""The application: puts sensor, gait, log, cues and links together and runs them side by side.
+
+Block of samples -> gait pipeline -> settled steps -> step log, live link, cues. Nothing here knows how a step is
+found, how a record looks or how a message travels; each of those is a module of its own.
+"""
+
+import asyncio
+import os
+import time
+from binascii import hexlify, unhexlify
+
+import machine
+from lsm6dsox import LSM6DSOX, RATE_MILLIHZ
+from pwm_motor import PWMMotor
+from sampleclock import SampleClock
+
+from firmware import VERSION, steplog
+from firmware.boards import board
+from firmware.clock import Clock
+from firmware.cues import IDENTIFY, CuePlayer, CuePolicy
+from firmware.gait.mounting import Mounting
+from firmware.gait.pipeline import Pipeline
+from firmware.link import protocol
+from firmware.link.cable import CableLink
+from firmware.logbook import Logbook
+from firmware.sampling import Sampler
+from firmware.settings import Settings
+
+LOG_FOLDER = "/log"
+_HEALTHY_AFTER_MS = 60_000
+_HOUSEKEEPING_MS = 1000
+
+
+def _reset_cause():
+    """Index into steplog.RESET_CAUSES."""
+    names = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
+    cause = machine.reset_cause()
+    for index, name in enumerate(names):
+        if cause == getattr(machine, name):
+            return index
+    return len(names)
+
+
+def _mounting(text):
+    """The stored calibration, or None: not calibrated, or not readable (said so, then treated the same)."""
+    if text is None:
+        return None
+    try:
+        return Mounting.unpack(unhexlify(text))
+    except ValueError as unreadable:
+        print("app: the stored mounting can't be used (%s); calibrate again" % unreadable)
+        return None
+
+
+class Device:
+    """Everything that runs on one board."""
+
+    def __init__(self):
+        self.settings = Settings()
+        self.clock = Clock(time.ticks_ms, time.ticks_diff)
+        placement = self.settings["placement"]
+        self._mounting = _mounting(self.settings["mounting"])
+        self._pipeline = Pipeline(placement, self._mounting, RATE_MILLIHZ)
+        self.logbook = Logbook(
+            LOG_FOLDER,
+            self.clock.uptime_ms,
+            int.from_bytes(os.urandom(4), "little"),
+            _reset_cause(),
+            steplog.PLACEMENTS.index(placement),
+            VERSION,
+            self._pipeline.model_id,
+            board.NAME,
+            self.settings["log_bytes"],
+        )
+        self._led = machine.Pin(board.LED_PIN, machine.Pin.OUT, value=1 - board.LED_ON)
+        self._motor = PWMMotor(machine.Pin(board.MOTOR_PIN))
+        self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
+        self._cue_policy = CuePolicy()
+        self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
+        self._flag = asyncio.ThreadSafeFlag()
+        self._interrupt = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
+        self._interrupt.irq(self._on_watermark, machine.Pin.IRQ_RISING)
+        self._sample_clock = None
+        self._imu = None
+        self._sampler = Sampler(
+            self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_ms
+        )
+        self._link = CableLink(self)
+
+    def _set_led(self, on):
+        self._led.value(board.LED_ON if on else 1 - board.LED_ON)
+
+    def _on_watermark(self, pin):
+        self._flag.set()
+
+    def _make_imu(self):
+        if self._imu is None:
+            i2c = machine.I2C(
+                board.I2C_ID,
+                scl=machine.Pin(board.SCL_PIN),
+                sda=machine.Pin(board.SDA_PIN),
+                freq=board.I2C_HZ,
+            )
+            self._imu = LSM6DSOX(i2c, board.IMU_ADDRESS)
+            self._sample_clock = SampleClock(self._imu.period_ns)
+        return self._imu
+
+    def _on_block(self, imu, count, read_at_ms):
+        self._pipeline.process(imu.samples, count)
+        self._sample_clock.observe(self._pipeline.sample_index, read_at_ms * 1000)
+        self._take_results()
+        self.logbook.flush_if_due()
+
+    def _take_results(self):
+        for contact_index, _, direction, confidence, stability in self._pipeline.take_steps():
+            contact_ms = max(self._sample_clock.ms_at(contact_index), 0)
+            self.logbook.add_step(contact_ms, direction, confidence, stability)
+            self._link.live_step(contact_ms, direction, confidence, stability)
+        for _, kind, detail in self._pipeline.take_events():
+            pattern = self._cue_policy.on_event(kind, detail)
+            if pattern is not None:
+                self._cues.play(pattern)
+                self.logbook.add_cue(pattern)
+
+    def _on_gap(self):
+        """Samples are missing: settle what is known with the times known so far, then start anew."""
+        self._pipeline.restart()
+        if self._sample_clock is not None:
+            self._take_results()
+            self._sample_clock.restart()
+
+    def _on_fault(self, kind, count):
+        print("app: sensor fault: %s (%d)" % (steplog.FAULTS[kind], count))
+        self.logbook.add_fault(kind, count)
+
+    def identify(self):
+        """Buzz so that the wearer knows which device this is."""
+        self._cues.play(IDENTIFY)
+
+    def status(self):
+        """The values of protocol.FIELDS."""
+        journal = self.logbook.journal
+        forward, backward, sideways, unknown = self.logbook.counts()
+        return {
+            "protocol_version": protocol.PROTOCOL_VERSION,
+            "device_id": hexlify(machine.unique_id()).decode(),
+            "firmware": VERSION,
+            "model": self._pipeline.model_id,
+            "board": board.NAME,
+            "log_id": journal.log_id,
+            "log_format": steplog.FORMAT_VERSION,
+            "boot_sequence": self.logbook.boot_sequence,
+            "oldest_sequence": journal.oldest_sequence,
+            "next_sequence": journal.next_sequence,
+            "acknowledged": journal.acknowledged,
+            "uptime_s": self.clock.uptime_ms() // 1000,
+            "placement": self.settings["placement"],
+            "calibrated": 1 if self._mounting is not None else 0,
+            "forward_steps": forward,
+            "backward_steps": backward,
+            "sideways_steps": sideways,
+            "unknown_steps": unknown,
+            "sensor_faults": self._sampler.faults,
+            "write_failures": self.logbook.write_failures,
+            "log_bytes": journal.bytes_used,
+            "battery_mv": self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER,
+            "clock_set": 1 if self.clock.utc_ms() is not None else 0,
+        }
+
+    async def _housekeeping(self):
+        """Flush in time even while no samples come; after a healthy minute forget earlier crashes."""
+        healthy = False
+        while True:
+            await asyncio.sleep_ms(_HOUSEKEEPING_MS)
+            self.logbook.flush_if_due()
+            if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
+                machine.RTC().memory(b"")
+                healthy = True
+
+    async def run(self):
+        """Run until a task fails; its exception passes through."""
+        await asyncio.gather(self._sampler.run(), self._cues.run(), self._link.run(), self._housekeeping())
+
+    def close(self):
+        """Stop the motor, settle the last steps and make the log durable: before a planned end."""
+        self._motor.stop()
+        self._pipeline.flush()
+        if self._sample_clock is not None:
+            self._take_results()
+        self.logbook.close()
+
+
+def run():
+    """Start the device and run it. KeyboardInterrupt and crashes pass through, after the log is closed."""
+    print("Retrostep %s on %s" % (VERSION, board.NAME))
+    device = Device()
+    try:
+        asyncio.run(device.run())
+    finally:
+        # Ctrl-C leaves asyncio.run() without cancelling any task: closing is done here, not in a task.
+        device.close()
+        asyncio.new_event_loop()

@@ -1,0 +1,1 @@
+"""How a host reads the log: one protocol, one session, and a file for each way to carry it (cable.py)."""

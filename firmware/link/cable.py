@@ -1,0 +1,52 @@
+"""The link over the serial port (USB) that also carries the REPL: framing.py's lines in, lines out.
+
+Reads stdin while the app runs; anything that is no message of ours is left alone. Ctrl-C still interrupts the app,
+so mpremote works as ever.
+"""
+
+import asyncio
+import sys
+
+from firmware.link.framing import decode_line, encode_line
+from firmware.link.session import Session
+
+# Base64 of the longest request with its CRC stays below this; longer input is no request.
+_MAX_LINE_BYTES = 256
+_NEWLINE = 10
+
+
+class CableLink:
+    """device: see Session. stdin, stdout: binary streams (default: the serial port's)."""
+
+    def __init__(self, device, stdin=None, stdout=None):
+        self._session = Session(device)
+        self._stdin = sys.stdin.buffer if stdin is None else stdin
+        self._stdout = sys.stdout.buffer if stdout is None else stdout
+
+    async def _send(self, message):
+        self._stdout.write(encode_line(message))
+        # Between two messages of a long answer the sampler gets its turn.
+        await asyncio.sleep_ms(0)
+
+    def live_step(self, contact_ms, direction, confidence, stability):
+        """Tell a listening host of one settled step."""
+        message = self._session.live_step(contact_ms, direction, confidence, stability)
+        if message:
+            self._stdout.write(encode_line(message))
+
+    async def run(self):
+        """Serve requests for ever."""
+        stream = asyncio.StreamReader(self._stdin)
+        line = bytearray()
+        while True:
+            byte = await stream.read(1)
+            if not byte:
+                # Nobody at the other end: look again soon.
+                await asyncio.sleep_ms(200)
+            elif byte[0] == _NEWLINE:
+                message = decode_line(line)
+                line = bytearray()
+                if message is not None:
+                    await self._session.handle(message, self._send)
+            elif len(line) < _MAX_LINE_BYTES:
+                line.extend(byte)

@@ -1,0 +1,143 @@
+"""The link protocol between device and host, whatever carries it. Imported by both sides.
+
+A message is bytes: u8 opcode, u8 tag, body. The host asks, with a tag of its choice; every answer repeats the tag.
+A transport (cable.py) delimits messages and makes sure that one is whole. Little endian.
+
+    opcode   request body                              answer body
+    STATUS   -                                         fields (below)
+    READ     u32 first sequence, u32 byte limit        RECORDS messages, then END
+    ACK      u32 sequence: all before it is stored     u32 acknowledged up to
+    CLOCK    -                                         u48 uptime ms
+    ANCHOR   u48 uptime ms, u48 UTC ms, u16 +- ms      u32 sequence of the ANCHOR record
+    LIVE     u8 1 on, 0 off                            u8 the same; then LIVE_STEP messages, tag 0
+    IDENTIFY -                                         - (the motor buzzes)
+    RECORDS  (answer to READ) whole journal records as they lie in the log, each with its own CRC-32
+    END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now
+    LIVE_STEP (unasked) u32 uptime of the contact in cs, u8 direction, u8 confidence %, u8 stability or 255
+    ERROR    u8 code, UTF-8 text: what was seen, expected, to do
+
+An answer's opcode is the request's plus 0x80. Fields are u8 key, u8 length, value; unknown keys are skipped, so
+fields can be added within a protocol version. All requests may be repeated at any time with the same result.
+"""
+
+import struct
+
+PROTOCOL_VERSION = 1
+
+STATUS = 0x01
+READ = 0x02
+ACK = 0x03
+CLOCK = 0x04
+ANCHOR = 0x05
+LIVE = 0x06
+IDENTIFY = 0x07
+ANSWER = 0x80
+RECORDS = 0x90
+END = 0x91
+LIVE_STEP = 0x92
+ERROR = 0xFF
+
+ERROR_UNKNOWN = 1
+ERROR_MALFORMED = 2
+ERROR_REFUSED = 3
+
+MAX_MESSAGE_BYTES = 560
+MAX_READ_BYTES = 16384
+STABILITY_NONE = 255
+
+# Status fields: key, name, struct format (None: UTF-8 text).
+FIELDS = (
+    (1, "protocol_version", "<B"),
+    (2, "device_id", None),
+    (3, "firmware", None),
+    (4, "model", None),
+    (5, "board", None),
+    (6, "log_id", "<I"),
+    (7, "log_format", "<H"),
+    (8, "boot_sequence", "<I"),
+    (9, "oldest_sequence", "<I"),
+    (10, "next_sequence", "<I"),
+    (11, "acknowledged", "<I"),
+    (12, "uptime_s", "<I"),
+    (13, "placement", None),
+    (14, "calibrated", "<B"),
+    (15, "forward_steps", "<I"),
+    (16, "backward_steps", "<I"),
+    (17, "sideways_steps", "<I"),
+    (18, "unknown_steps", "<I"),
+    (19, "sensor_faults", "<I"),
+    (20, "write_failures", "<I"),
+    (21, "log_bytes", "<I"),
+    (22, "battery_mv", "<H"),
+    (23, "clock_set", "<B"),
+)
+
+
+class MessageMalformed(ValueError):
+    """A message is too short or its body does not fit its opcode."""
+
+
+def message(opcode, tag, body=b""):
+    """The bytes of one message."""
+    return bytes((opcode, tag)) + body
+
+
+def split(data):
+    """(opcode, tag, body) of a message. Raises MessageMalformed."""
+    if len(data) < 2:
+        raise MessageMalformed("message: expected at least 2 bytes, got %d" % len(data))
+    return data[0], data[1], data[2:]
+
+
+def unpack(layout, body):
+    """struct.unpack of a body that must have at least that size. Raises MessageMalformed."""
+    size = struct.calcsize(layout)
+    if len(body) < size:
+        raise MessageMalformed("message body: expected %d bytes, got %d" % (size, len(body)))
+    return struct.unpack_from(layout, body)
+
+
+def pack_u32(value):
+    """4 bytes, little endian."""
+    return struct.pack("<I", value & 0xFFFFFFFF)
+
+
+def pack_u48(value):
+    """6 bytes, little endian."""
+    return struct.pack("<IH", value & 0xFFFFFFFF, value >> 32)
+
+
+def join_u48(low, high):
+    """The value whose halves unpack("<IH") gave."""
+    return high << 32 | low
+
+
+def encode_fields(values):
+    """A dict of field name -> int or text as bytes; names that are not in FIELDS are a KeyError."""
+    parts = []
+    known = {name: (key, layout) for key, name, layout in FIELDS}
+    for name, value in values.items():
+        key, layout = known[name]
+        data = value.encode() if layout is None else struct.pack(layout, value)
+        parts.append(bytes((key, len(data))) + data)
+    return b"".join(parts)
+
+
+def decode_fields(body):
+    """The dict that encode_fields() took; unknown keys are skipped. Raises MessageMalformed."""
+    values = {}
+    known = {key: (name, layout) for key, name, layout in FIELDS}
+    at = 0
+    while at < len(body):
+        if at + 2 > len(body) or at + 2 + body[at + 1] > len(body):
+            raise MessageMalformed("fields: the last of %d bytes is cut off at %d" % (len(body), at))
+        key, length = body[at], body[at + 1]
+        data = bytes(body[at + 2 : at + 2 + length])
+        at += 2 + length
+        if key in known:
+            name, layout = known[key]
+            if layout is None:
+                values[name] = data.decode()
+            else:
+                values[name] = unpack(layout, data)[0]
+    return values

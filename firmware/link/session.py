@@ -1,0 +1,123 @@
+"""Answers one host's requests: the device's side of protocol.py, the same for every transport.
+
+`Session.handle(message, send)` answers one request; `send` is the transport's coroutine that takes one message.
+`Session.live_step()` gives the LIVE_STEP message while the host wants them. A malformed or unknown request gets an
+ERROR and changes nothing.
+"""
+
+from journal import RECORD_BYTES, encode_record
+
+from firmware.link import protocol
+
+# A host that wants live steps says so again within this time; one that vanished stops costing.
+LIVE_LEASE_MS = 60_000
+
+
+class Session:
+    """device: has logbook (Logbook), clock (Clock), status() -> dict of protocol.FIELDS names, identify().
+
+    records_per_message_bytes: how many bytes of records fit one message of this transport.
+    """
+
+    def __init__(self, device, records_per_message_bytes=protocol.MAX_MESSAGE_BYTES - 2):
+        self._device = device
+        self._limit = records_per_message_bytes
+        self._live_until_ms = 0
+        self._answers = {
+            protocol.STATUS: self._status,
+            protocol.ACK: self._acknowledge,
+            protocol.CLOCK: self._clock,
+            protocol.ANCHOR: self._anchor,
+            protocol.LIVE: self._live,
+            protocol.IDENTIFY: self._identify,
+        }
+
+    async def handle(self, data, send):
+        """Answer one request; errors become ERROR messages, only the transport's own pass through."""
+        tag = data[1] if len(data) > 1 else 0
+        try:
+            opcode, tag, body = protocol.split(data)
+            if opcode == protocol.READ:
+                await self._read(tag, body, send)
+                return
+            answer = self._answers.get(opcode)
+            if answer is None:
+                await self._refuse(send, tag, protocol.ERROR_UNKNOWN, "opcode 0x%02x is not known" % opcode)
+                return
+            reply = protocol.message(opcode | protocol.ANSWER, tag, answer(body))
+        except protocol.MessageMalformed as malformed:
+            await self._refuse(send, tag, protocol.ERROR_MALFORMED, str(malformed))
+            return
+        except ValueError as refused:
+            await self._refuse(send, tag, protocol.ERROR_REFUSED, str(refused))
+            return
+        await send(reply)
+
+    async def _refuse(self, send, tag, code, text):
+        await send(protocol.message(protocol.ERROR, tag, bytes([code]) + text.encode()))
+
+    def _status(self, body):
+        return protocol.encode_fields(self._device.status())
+
+    def _acknowledge(self, body):
+        (up_to,) = protocol.unpack("<I", body)
+        journal = self._device.logbook.journal
+        journal.acknowledge(up_to)
+        return protocol.pack_u32(journal.acknowledged)
+
+    def _clock(self, body):
+        return protocol.pack_u48(self._device.clock.uptime_ms())
+
+    def _anchor(self, body):
+        up_low, up_high, utc_low, utc_high, uncertainty_ms = protocol.unpack("<IHIHH", body)
+        uptime_ms = protocol.join_u48(up_low, up_high)
+        utc_ms = protocol.join_u48(utc_low, utc_high)
+        now_ms = self._device.clock.uptime_ms()
+        if uptime_ms > now_ms:
+            raise ValueError("anchor: expected an uptime of at most %d ms, got %d" % (now_ms, uptime_ms))
+        sequence = self._device.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms)
+        self._device.clock.set_anchor(uptime_ms, utc_ms)
+        return protocol.pack_u32(sequence)
+
+    def _live(self, body):
+        (wanted,) = protocol.unpack("<B", body)
+        self._live_until_ms = self._device.clock.uptime_ms() + LIVE_LEASE_MS if wanted else 0
+        return bytes([1 if wanted else 0])
+
+    def _identify(self, body):
+        self._device.identify()
+        return b""
+
+    async def _read(self, tag, body, send):
+        """Stream whole records, as many to a message as fit; END says where to go on."""
+        first, limit = protocol.unpack("<II", body)
+        logbook = self._device.logbook
+        logbook.flush()
+        limit = min(limit, protocol.MAX_READ_BYTES)
+        batch = bytearray()
+        sent = 0
+        following = max(first, logbook.journal.oldest_sequence)
+        more = 0
+        for sequence, kind, payload in logbook.journal.records(first):
+            if sent + len(batch) + RECORD_BYTES + len(payload) > limit and following > first:
+                more = 1
+                break
+            if len(batch) + RECORD_BYTES + len(payload) > self._limit and batch:
+                await send(protocol.message(protocol.RECORDS, tag, batch))
+                sent += len(batch)
+                batch = bytearray()
+            batch.extend(encode_record(sequence, kind, payload))
+            following = sequence + 1
+        else:
+            following = logbook.journal.flushed_sequence
+        if batch:
+            await send(protocol.message(protocol.RECORDS, tag, batch))
+        await send(protocol.message(protocol.END, tag, protocol.pack_u32(following) + bytes([more])))
+
+    def live_step(self, contact_ms, direction, confidence, stability):
+        """The LIVE_STEP message for one settled step, or None if this host does not want it."""
+        if self._device.clock.uptime_ms() >= self._live_until_ms:
+            return None
+        score = protocol.STABILITY_NONE if stability is None else stability
+        body = protocol.pack_u32(contact_ms // 10) + bytes([direction, confidence, score])
+        return protocol.message(protocol.LIVE_STEP, 0, body)

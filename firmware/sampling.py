@@ -1,0 +1,143 @@
+"""Keeps samples coming from the IMU, whatever the sensor or the bus does.
+
+Waits for the FIFO's watermark interrupt, or for the time a block takes where no interrupt is wired, reads blocks and
+hands them on. Every way a sensor fails has an outcome here: it is reported with a number, the sensor is set up
+anew, and what came before stays counted.
+
+    silent         the bus gives OSError or no sample comes: tried again at once, then with growing pauses
+    stuck          two seconds of samples that do not differ by a single bit (noise alone would)
+    unconfigured   the sensor is back at its power-on settings (brown-out)
+    overrun        the FIFO lost samples because nobody read in time
+"""
+
+import asyncio
+
+from lsm6dsox import WrongPart
+
+from firmware.steplog import (
+    FAULT_OVERRUN,
+    FAULT_SILENT,
+    FAULT_STUCK,
+    FAULT_UNCONFIGURED,
+    FAULT_WRONG_PART,
+)
+
+WATERMARK_SAMPLES = 26
+_BLOCK_MS = 250
+_WAIT_MS = 400
+_BUS_TRIES = 3
+_EMPTY_WAITS = 4
+_STUCK_BLOCKS = 8
+_PAUSES_MS = (100, 500, 2000, 10_000)
+
+
+class Sampler:
+    """make_imu(): returns a new driver object (LSM6DSOX interface) or raises OSError, WrongPart.
+
+    flag: asyncio.ThreadSafeFlag that the interrupt sets, or None. on_block(imu, count, read_at_ms): called for each
+    block of samples. on_gap(): samples are missing from here on. on_fault(kind, count): see steplog.FAULTS.
+    now_ms: uptime function.
+    """
+
+    def __init__(self, make_imu, flag, on_block, on_gap, on_fault, now_ms):
+        self._make_imu = make_imu
+        self._flag = flag
+        self._on_block = on_block
+        self._on_gap = on_gap
+        self._on_fault = on_fault
+        self._now_ms = now_ms
+        self._failures = 0
+        self._still_blocks = 0
+        self._held = (0, 0, 0, 0, 0, 0)
+        self._overruns = 0
+        self.faults = 0
+
+    def _fault(self, kind, count):
+        self.faults += 1
+        self._on_fault(kind, count)
+
+    async def run(self):
+        """Sample for ever; returns only by cancellation."""
+        while True:
+            try:
+                imu = self._make_imu()
+                imu.start(WATERMARK_SAMPLES)
+            except WrongPart as wrong:
+                print("sampling:", wrong)
+                await self._retry(FAULT_WRONG_PART)
+                continue
+            except OSError as silent:
+                print("sampling: no answer from the IMU (%s); check its wiring and address" % silent)
+                await self._retry(FAULT_SILENT)
+                continue
+            self._overruns = 0
+            self._still_blocks = 0
+            await self._retry(await self._read_until_failure(imu))
+
+    async def _retry(self, kind):
+        """Wait, longer each time. Only the first failure in a row is reported: a dead sensor must not fill the log."""
+        if not self._failures:
+            self._on_gap()
+            self._fault(kind, 1)
+        await asyncio.sleep_ms(_PAUSES_MS[min(self._failures, len(_PAUSES_MS) - 1)])
+        self._failures += 1
+
+    async def _wait(self):
+        if self._flag is None:
+            await asyncio.sleep_ms(_BLOCK_MS)
+            return
+        try:
+            await asyncio.wait_for_ms(self._flag.wait(), _WAIT_MS)
+        except asyncio.TimeoutError:
+            # A missed edge: the FIFO is read all the same.
+            pass
+
+    async def _read_until_failure(self, imu):
+        """Hand on blocks; return the fault that ended it."""
+        bus_errors = empty = 0
+        while True:
+            await self._wait()
+            try:
+                while True:
+                    read_at_ms = self._now_ms()
+                    count = imu.read_block()
+                    if imu.overruns != self._overruns:
+                        self._overruns = imu.overruns
+                        self._on_gap()
+                    if not count:
+                        break
+                    bus_errors = empty = 0
+                    self._on_block(imu, count, read_at_ms)
+                    if self._stuck(imu.samples, count):
+                        return FAULT_STUCK
+                    if not self._still_blocks:
+                        self._failures = 0
+                    if count < WATERMARK_SAMPLES:
+                        break
+                    await asyncio.sleep_ms(0)
+                lost = imu.lost_samples()
+                if lost:
+                    self._on_gap()
+                    self._fault(FAULT_OVERRUN, lost)
+                if not count:
+                    empty += 1
+                if empty >= _EMPTY_WAITS:
+                    return FAULT_SILENT if imu.configured() else FAULT_UNCONFIGURED
+            except OSError as error:
+                bus_errors += 1
+                if bus_errors >= _BUS_TRIES:
+                    print("sampling: the IMU does not answer (%s)" % error)
+                    return FAULT_SILENT
+
+    def _stuck(self, samples, count):
+        """True once _STUCK_BLOCKS blocks in a row began, middled and ended with one and the same sample."""
+        held = self._held
+        last = 6 * (count - 1)
+        same = True
+        for axis in range(6):
+            if not samples[axis] == samples[6 * (count // 2) + axis] == samples[last + axis] == held[axis]:
+                same = False
+        self._still_blocks = self._still_blocks + 1 if same else 0
+        if not same:
+            self._held = tuple([samples[last + axis] for axis in range(6)])
+        return self._still_blocks >= _STUCK_BLOCKS

@@ -1,0 +1,90 @@
+"""The wearer's settings: a JSON file with known names, each checked when it is read and when it is changed.
+
+    placement       "waist" | "shoe" | "pocket"
+    mounting        hex text of a packed gait Mounting, or null: not calibrated, waist steps have no direction
+    motor_percent   0..100, 0 = no vibration
+    log_bytes       room for the step log, 65,536 .. 16,000,000
+
+A file that is damaged or holds a bad value is not obeyed: the defaults hold, the reason is printed, the file stays.
+"""
+
+import json
+from binascii import unhexlify
+
+from journal import write_atomically
+
+from firmware.steplog import PLACEMENTS
+
+PATH = "/settings.json"
+
+
+class SettingRefused(ValueError):
+    """A setting's name is unknown or its value is out of range."""
+
+
+def _placement(value):
+    return value in PLACEMENTS
+
+
+def _mounting(value):
+    if value is None:
+        return True
+    try:
+        return isinstance(value, str) and len(unhexlify(value)) > 0
+    except ValueError:
+        return False
+
+
+def _whole(low, high):
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+_RULES = {
+    "placement": ("waist", _placement, "one of waist, shoe, pocket"),
+    "mounting": (None, _mounting, "null or the hex text of a calibration"),
+    "motor_percent": (80, _whole(0, 100), "a whole number 0 to 100"),
+    "log_bytes": (1_700_000, _whole(65_536, 16_000_000), "a whole number 65536 to 16000000"),
+}
+
+
+def _check(name, value):
+    if name not in _RULES:
+        raise SettingRefused("setting %r: expected one of %s" % (name, ", ".join(sorted(_RULES))))
+    _, valid, expected = _RULES[name]
+    if not valid(value):
+        raise SettingRefused("setting %s: expected %s, got %r" % (name, expected, value))
+
+
+class Settings:
+    """The settings in the file at `path`; each is an attribute-like item: settings["placement"]."""
+
+    def __init__(self, path=PATH):
+        self._path = path
+        self._values = {name: rule[0] for name, rule in _RULES.items()}
+        try:
+            with open(path) as file:
+                stored = json.load(file)
+        except OSError:
+            # No file: a device that was never set up.
+            return
+        except ValueError:
+            print("settings: %s is not JSON; using the defaults" % path)
+            return
+        if not isinstance(stored, dict):
+            print("settings: %s holds no object; using the defaults" % path)
+            return
+        for name, value in stored.items():
+            try:
+                _check(name, value)
+                self._values[name] = value
+            except SettingRefused as refused:
+                print("settings: %s; using the default" % refused)
+
+    def __getitem__(self, name):
+        return self._values[name]
+
+    def change(self, name, value):
+        """Set one and save all. Raises SettingRefused, or OSError if the file can't be written."""
+        _check(name, value)
+        self._values[name] = value
+        write_atomically(self._path, json.dumps(self._values).encode())

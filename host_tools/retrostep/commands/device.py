@@ -1,0 +1,127 @@
+"""`retrostep ports | status | sync | identify | flash`: what talks to a device by cable."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from retrostep import cable, flash
+from retrostep.link import Link
+from retrostep.store import Store, default_path
+from retrostep.sync import SyncResult, sync
+
+Result = TypeVar("Result")
+PORT = typer.Option(..., "--port", "-p", help="Serial port of the device (`retrostep ports` lists them).")
+DB = typer.Option(None, "--db", help="Database file (default: in the user's data folder).")
+JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
+
+
+def over_cable(port: str, work: Callable[[Link], Awaitable[Result]]) -> Result:
+    """Open the port, run `work` on its link, close it."""
+
+    async def _run() -> Result:
+        async with cable.CableTransport(port) as transport:
+            return await work(Link(transport))
+
+    return asyncio.run(_run())
+
+
+def sync_with_bar(port: str, store: Store, console: Console) -> SyncResult:
+    """Sync by cable with a progress bar on `console`."""
+    columns = (TextColumn("syncing"), BarColumn(), TextColumn("{task.completed}/{task.total} records"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task("sync", total=None)
+        return over_cable(
+            port,
+            lambda link: sync(
+                link, store, lambda done, total: progress.update(task, completed=done, total=max(done, total))
+            ),
+        )
+
+
+def status_table(status: dict[str, Any]) -> Table:
+    """A device's fields as a table."""
+    table = Table(title=f"Device {status['device_id']}", title_justify="left", show_header=False)
+    for name, value in status.items():
+        if name != "device_id":
+            table.add_row(name.replace("_", " "), str(value))
+    return table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+
+    @app.command()
+    def ports(as_json: bool = JSON) -> None:
+        """List the serial ports of this computer."""
+        found = cable.ports()
+        if as_json:
+            print(json.dumps([{"port": port, "description": text} for port, text in found]))
+        elif not found:
+            print("no serial port found: plug the device in (a charge-only cable shows none)")
+        for port, text in found if not as_json else ():
+            print(f"{port}  {text}")
+
+    @app.command()
+    def status(
+        port: str | None = typer.Option(None, "--port", "-p", help="Ask the device at this port, too."),
+        db: Path | None = DB,
+        as_json: bool = JSON,
+    ) -> None:
+        """What the device says of itself, and what the database holds."""
+        device = over_cable(port, lambda link: link.status()) if port else None
+        with Store(db or default_path()) as store:
+            known = store.devices()
+            path = store.path
+        if as_json:
+            print(json.dumps({"device": device, "database": str(path), "devices": known}))
+            return
+        console = Console()
+        if device:
+            console.print(status_table(device))
+        table = Table(title=f"Database {path}", title_justify="left")
+        for column in ("device", "board", "firmware", "records"):
+            table.add_column(column)
+        for row in known:
+            table.add_row(row["id"], row["board"], row["firmware"], str(row["records"]))
+        console.print(
+            table if known else f"{path} holds no device yet: sync one with `retrostep sync --port PORT`"
+        )
+
+    @app.command("sync")
+    def sync_command(port: str = PORT, db: Path | None = DB, as_json: bool = JSON) -> None:
+        """Pull the device's log into the database, tell it the time, acknowledge what is stored."""
+        with Store(db or default_path()) as store:
+            result = sync_with_bar(port, store, Console(stderr=True))
+        if as_json:
+            print(json.dumps(result.__dict__))
+        else:
+            print(
+                f"device {result.device_id}: {result.records} new records ({result.payload_bytes} bytes), "
+                f"clock set to +-{result.clock_uncertainty_ms} ms"
+            )
+
+    @app.command()
+    def identify(port: str = PORT) -> None:
+        """Let the device buzz."""
+        over_cable(port, lambda link: link.identify())
+
+    @app.command("flash")
+    def flash_command(port: str = PORT) -> None:
+        """Copy the firmware files that changed onto the device and restart it."""
+        changed = flash.flash(port)
+        for path in changed:
+            print(path)
+        print(
+            f"{len(changed)} files changed, device restarted"
+            if changed
+            else "nothing changed, device restarted"
+        )

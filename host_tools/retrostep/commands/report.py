@@ -1,0 +1,66 @@
+"""`retrostep report`: the table of days."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+from rich.console import Console
+
+from retrostep.history import days, read_history
+from retrostep.report import day_table
+from retrostep.store import Store, default_path
+
+
+def zone_named(name: str | None) -> tzinfo:
+    """The time zone of that name, or this computer's. Raises typer.BadParameter."""
+    if name is None:
+        local = datetime.now().astimezone().tzinfo
+        assert local is not None
+        return local
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise typer.BadParameter(
+            f"time zone {name!r} is not known; expected a name like Europe/Berlin"
+        ) from error
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+
+    @app.command()
+    def report(
+        db: Path | None = typer.Option(
+            None, "--db", help="Database file (default: in the user's data folder)."
+        ),
+        zone: str | None = typer.Option(
+            None, "--zone", help="The wearer's time zone (default: this computer's)."
+        ),
+        as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
+    ) -> None:
+        """Steps by day and direction, from what was synced."""
+        wearer_zone = zone_named(zone)
+        with Store(db or default_path()) as store:
+            history = read_history(store)
+        found = days(history.steps, wearer_zone)
+        if as_json:
+            print(
+                json.dumps(
+                    {
+                        "days": [day.as_json() for day in found],
+                        "problems": [problem.__dict__ for problem in history.problems],
+                    }
+                )
+            )
+            return
+        console = Console()
+        if not found:
+            console.print("no steps yet: sync a device with `retrostep sync --port PORT`")
+        else:
+            console.print(day_table(found))
+        for problem in history.problems:
+            console.print(f"record {problem.sequence} of {problem.device_id}: {problem.text}", style="yellow")

@@ -1,0 +1,184 @@
+"""The main job in one go, with no hardware: walk, count, feel, sync, report.
+
+The real firmware runs on the virtual board, fed with a walk; its steps come in over its own link as it settles them,
+its motor is watched at the PWM pin. Then the log is pulled through the board's serial port with the same code that
+`retrostep sync` uses on a device, and the day's table is printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from retrostep.board import BoardEvent, VirtualBoard, create_image
+from retrostep.cable import LineAssembler
+from retrostep.commands.device import sync_with_bar
+from retrostep.device_tree import use_device_code
+from retrostep.history import days, read_history
+from retrostep.link import Link, LinkError, LiveStep, NoAnswer
+from retrostep.recording import Recording
+from retrostep.report import DIRECTION_STYLES, day_table
+from retrostep.store import Store
+
+use_device_code()
+
+from firmware.boards import board as profile  # noqa: E402
+from firmware.gait.mounting import Mounting  # noqa: E402
+from firmware.link.framing import encode_line  # noqa: E402
+
+SPEED = 6.0
+# The settled step comes up to 1.5 s after the contact, and the last bout closes after that.
+TAIL_S = 4.0
+_RECENT_STEPS = 24
+_ARROWS = {"forward": "▲", "backward": "▼", "sideways": "◆", "unknown": "·"}
+
+
+class BoardSerial:
+    """Transport over the board's serial port from inside this process, so that the board keeps its speed."""
+
+    name = "the virtual board"
+
+    def __init__(self, board: VirtualBoard) -> None:
+        self._serial = board.serial()
+        self._lines = LineAssembler()
+        self._messages: list[bytes] = []
+
+    async def send(self, message: bytes) -> None:
+        """Send one message."""
+        self._serial.write(encode_line(message))
+
+    async def receive(self) -> bytes:
+        """The next message."""
+        while not self._messages:
+            self._messages += self._lines.feed(self._serial.read())
+            if not self._messages:
+                await asyncio.sleep(0.01)
+        return self._messages.pop(0)
+
+
+@dataclass
+class View:
+    """What the terminal shows while the walk goes on."""
+
+    title: str
+    duration_s: float
+    counts: Counter[str] = field(default_factory=Counter)
+    recent: list[LiveStep] = field(default_factory=list)
+    time_s: float = 0.0
+    motor_percent: int = 0
+    buzzes: list[float] = field(default_factory=list)
+
+    def on_step(self, step: LiveStep) -> None:
+        """A settled step came over the link."""
+        self.counts[step.direction] += 1
+        self.recent = [*self.recent, step][-_RECENT_STEPS:]
+
+    def on_event(self, event: BoardEvent) -> None:
+        """Something happened at the board's pins."""
+        if event.kind == "pwm" and event.fields["pin"] == profile.MOTOR_PIN:
+            percent = round(100 * event.fields["duty_u16"] / 65535)
+            if percent and not self.motor_percent:
+                self.buzzes.append(event.t_us / 1e6)
+            self.motor_percent = percent
+
+    def __rich__(self) -> Panel:
+        numbers = Table.grid(padding=(0, 3))
+        numbers.add_row(
+            *(Text(f"{name} {self.counts[name]}", style) for name, style in DIRECTION_STYLES.items())
+        )
+        steps = Text("steps  ")
+        for step in self.recent:
+            steps.append(_ARROWS[step.direction], DIRECTION_STYLES[step.direction])
+        motor = Text("motor  ")
+        motor.append("█" * (self.motor_percent // 10) or "─", "bold yellow" if self.motor_percent else "dim")
+        if self.buzzes:
+            motor.append("   buzzed at " + ", ".join(f"{at:.1f} s" for at in self.buzzes[-4:]), "dim")
+        clock = Text(f"{self.time_s:6.1f} s of {self.duration_s:.0f} s", "dim")
+        bar = ProgressBar(total=self.duration_s, completed=min(self.time_s, self.duration_s), width=50)
+        return Panel(Group(numbers, steps, motor, bar, clock), title=self.title, title_align="left", width=78)
+
+
+def device_settings(recording: Recording) -> dict[str, Any]:
+    """Settings with which the board replays `recording`: a recording in the clip's frame is a calibrated clip."""
+    mounting = Mounting.clip().pack().hex() if recording.frame == "clip" else None
+    return {"placement": recording.placement, "mounting": mounting}
+
+
+async def _watch(board: VirtualBoard, view: View, refresh: Callable[[], None]) -> None:
+    """Follow the board until the walk is over."""
+    transport = BoardSerial(board)
+    link = Link(transport, view.on_step)
+    while True:
+        # The app needs a moment to start.
+        with contextlib.suppress(NoAnswer):
+            await link.live(True)
+            break
+    listener = asyncio.create_task(link.listen())
+    renewed_s = 0.0
+    try:
+        while view.time_s < view.duration_s + TAIL_S:
+            await asyncio.sleep(0.05)
+            if listener.done():
+                await listener
+            if not board.running:
+                raise LinkError(f"the virtual board stopped: {board.console()[-500:]}")
+            view.time_s = board.now_us / 1e6
+            if view.time_s - renewed_s > 20:
+                renewed_s = view.time_s
+                await transport.send(LIVE_ON)
+            refresh()
+        listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listener
+        await link.live(False)
+    finally:
+        listener.cancel()
+
+
+def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[str, int]:
+    """Run the demo on `recording`; returns the steps by direction that arrived in the database.
+
+    Raises LinkError if the board stops.
+    """
+    started = time.monotonic()
+    kind = "synthetic" if recording.meta["source"] == "synthetic" else recording.meta["source"]
+    console.print(
+        f"Retrostep on the virtual board: {recording.duration_s:.0f} s walk ({kind}), {speed:g} times as fast"
+    )
+    with tempfile.TemporaryDirectory(prefix="retrostep-demo-") as folder:
+        image = Path(folder) / "flash.img"
+        create_image(image, settings=device_settings(recording))
+        view = View(f"Walk ({kind})", recording.duration_s)
+        board = VirtualBoard(
+            image, walk=recording.samples, feed_rate_hz=recording.rate_hz, speed=speed, on_event=view.on_event
+        )
+        with board:
+            with Live(view, console=console, refresh_per_second=12) as live:
+                asyncio.run(_watch(board, view, live.refresh))
+            console.print(f"Pulling the log over the board's serial port {board.port}")
+            with Store(Path(folder) / "demo.sqlite3") as store:
+                result = sync_with_bar(board.port, store, console)
+                history = read_history(store)
+        console.print(f"{result.records} records, {result.payload_bytes} bytes, acknowledged")
+    local = datetime.now().astimezone().tzinfo
+    assert local is not None
+    console.print(day_table(days(history.steps, local), f"Steps by day ({kind})"))
+    for problem in history.problems:
+        console.print(f"record {problem.sequence}: {problem.text}", style="yellow")
+    console.print(f"done in {time.monotonic() - started:.0f} s", style="dim")
+    return dict(Counter(step.direction for step in history.steps))

@@ -1,0 +1,215 @@
+"""The host's end of the link to a device: requests out, answers in, over any transport.
+
+    async with CableTransport("/dev/ttyACM0") as transport:
+        link = Link(transport)
+        status = await link.status()
+
+A transport has `send(message)` and `receive()` coroutines and moves whole messages of firmware/link/protocol.py.
+`Link` matches answers to requests by tag, repeats a request that got no answer (all of them may be repeated), and
+hands unasked LIVE_STEP messages to a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from retrostep.device_tree import use_device_code
+
+use_device_code()
+
+from firmware.link import protocol  # noqa: E402
+from firmware.steplog import DIRECTIONS  # noqa: E402
+
+ANSWER_TIMEOUT_S = 3.0
+TRIES = 3
+CLOCK_TRIES = 5
+
+
+class LinkError(Exception):
+    """Talking to the device failed; the message says what to do."""
+
+
+class NoAnswer(LinkError):
+    """The device does not answer."""
+
+
+class Refused(LinkError):
+    """The device answered with an error."""
+
+
+class Transport(Protocol):
+    """Moves whole messages to and from one device."""
+
+    name: str
+
+    async def send(self, message: bytes) -> None:
+        """Send one message. Raises LinkError."""
+
+    async def receive(self) -> bytes:
+        """The next message, whenever it comes. Raises LinkError if the link is gone."""
+        ...
+
+
+@dataclass(frozen=True)
+class LiveStep:
+    """A step as the device tells it while it is being walked."""
+
+    uptime_s: float
+    direction: str
+    confidence: float
+    stability: int | None
+
+
+@dataclass(frozen=True)
+class ClockReading:
+    """One comparison of the device's uptime with the host's clock."""
+
+    uptime_ms: int
+    utc_ms: int
+    uncertainty_ms: int
+
+
+class Link:
+    """Requests to one device. on_live_step is called for every LIVE_STEP that comes in while waiting."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        on_live_step: Callable[[LiveStep], None] | None = None,
+        utc_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._transport = transport
+        self._on_live_step = on_live_step
+        self._utc_ms = utc_ms
+        self._tag = 0
+
+    async def _answers(self, opcode: int, body: bytes, last: int) -> list[tuple[int, bytes]]:
+        """All answers to one request up to the one with opcode `last`; the request is sent again on silence."""
+        for _ in range(TRIES):
+            self._tag = self._tag % 255 + 1
+            await self._transport.send(protocol.message(opcode, self._tag, body))
+            answers: list[tuple[int, bytes]] = []
+            try:
+                while True:
+                    message = await asyncio.wait_for(self._transport.receive(), ANSWER_TIMEOUT_S)
+                    code, tag, content = protocol.split(message)
+                    if code == protocol.LIVE_STEP:
+                        self._live_step(content)
+                    elif tag != self._tag:
+                        continue
+                    elif code == protocol.ERROR:
+                        raise Refused(f"{self._transport.name} refused: {bytes(content[1:]).decode()}")
+                    else:
+                        answers.append((code, content))
+                        if code == last:
+                            return answers
+            except asyncio.TimeoutError:
+                continue
+        raise NoAnswer(
+            f"no answer from {self._transport.name}: expected a Retrostep whose app is running. If it shows a REPL, "
+            f"start the app with `mpremote connect {self._transport.name} reset`; if the port is another device's, "
+            "`retrostep ports` lists what there is"
+        )
+
+    def _live_step(self, content: bytes) -> None:
+        if self._on_live_step is None:
+            return
+        at_cs, direction, confidence, stability = protocol.unpack("<IBBB", content)
+        self._on_live_step(
+            LiveStep(
+                at_cs / 100,
+                DIRECTIONS[direction],
+                confidence / 100,
+                None if stability == protocol.STABILITY_NONE else stability,
+            )
+        )
+
+    async def _ask(self, opcode: int, body: bytes = b"") -> bytes:
+        return (await self._answers(opcode, body, opcode | protocol.ANSWER))[-1][1]
+
+    async def status(self) -> dict[str, Any]:
+        """The device's fields (names as in protocol.FIELDS). Raises LinkError."""
+        status = protocol.decode_fields(await self._ask(protocol.STATUS))
+        version = status.get("protocol_version")
+        if version != protocol.PROTOCOL_VERSION:
+            raise LinkError(
+                f"the device speaks protocol version {version}, this tool {protocol.PROTOCOL_VERSION}: "
+                "update the older one"
+            )
+        return status
+
+    async def read(self, first_sequence: int, limit_bytes: int) -> tuple[bytes, int, bool]:
+        """(whole records as they lie in the log, next sequence to ask for, more there). Raises LinkError."""
+        answers = await self._answers(
+            protocol.READ,
+            protocol.pack_u32(first_sequence) + protocol.pack_u32(limit_bytes),
+            protocol.END,
+        )
+        following, more = protocol.unpack("<IB", answers[-1][1])
+        return (
+            b"".join(content for code, content in answers if code == protocol.RECORDS),
+            following,
+            bool(more),
+        )
+
+    async def acknowledge(self, up_to: int) -> int:
+        """Tell the device that everything before `up_to` is stored here; returns its cursor. Raises LinkError."""
+        return protocol.unpack("<I", await self._ask(protocol.ACK, protocol.pack_u32(up_to)))[0]
+
+    async def read_clock(self) -> ClockReading:
+        """Compare clocks a few times and keep the reading with the shortest round trip. Raises LinkError."""
+        best: ClockReading | None = None
+        for _ in range(CLOCK_TRIES):
+            before = self._utc_ms()
+            low, high = protocol.unpack("<IH", await self._ask(protocol.CLOCK))
+            after = self._utc_ms()
+            reading = ClockReading(
+                protocol.join_u48(low, high), (before + after) // 2, (after - before + 1) // 2
+            )
+            if best is None or reading.uncertainty_ms < best.uncertainty_ms:
+                best = reading
+        assert best is not None
+        return best
+
+    async def anchor(self, reading: ClockReading) -> None:
+        """Have the device log what time it is. Raises LinkError."""
+        body = (
+            protocol.pack_u48(reading.uptime_ms)
+            + protocol.pack_u48(reading.utc_ms)
+            + min(reading.uncertainty_ms, 0xFFFF).to_bytes(2, "little")
+        )
+        await self._ask(protocol.ANCHOR, body)
+
+    async def live(self, on: bool) -> None:
+        """Start (for a minute; ask again to go on) or stop LIVE_STEP messages. Raises LinkError."""
+        await self._ask(protocol.LIVE, bytes([on]))
+
+    async def identify(self) -> None:
+        """Let the device buzz. Raises LinkError."""
+        await self._ask(protocol.IDENTIFY)
+
+    async def listen(self) -> None:
+        """Wait for LIVE_STEP messages until cancelled. Raises LinkError."""
+        while True:
+            code, _, content = protocol.split(await self._transport.receive())
+            if code == protocol.LIVE_STEP:
+                self._live_step(content)
+
+
+def split_records(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(sequence, kind, payload) of each record in the bytes that read() gave. Raises LinkError on damage."""
+    from journal import decode_record
+
+    at = 0
+    while at < len(data):
+        record = decode_record(data, at)
+        if record is None:
+            raise LinkError(
+                f"the device sent {len(data) - at} bytes that are no whole record; sync again (nothing was lost)"
+            )
+        sequence, kind, payload, at = record
+        yield sequence, kind, payload

@@ -1,0 +1,60 @@
+"""Pulls a device's log into the database: resumes where the last sync ended, proves, then lets the device prune.
+
+Order: tell the time (an anchor that the same sync brings home), then read a batch, commit it together with the
+cursor, and only then acknowledge it. A link that drops or a host that dies at any point costs nothing: the next sync asks
+from the last commit on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from retrostep.link import Link, LinkError, split_records
+from retrostep.store import Store
+
+BATCH_BYTES = 16_384
+
+
+class LogWentBack(LinkError):
+    """The device's log is shorter than what was synced from it before."""
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What one sync did."""
+
+    device_id: str
+    records: int
+    payload_bytes: int
+    next_sequence: int
+    clock_uncertainty_ms: int
+
+
+async def sync(
+    link: Link, store: Store, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> SyncResult:
+    """Sync one device. on_progress(records read, records there were). Raises LinkError or StoreError."""
+    status = await link.status()
+    log, cursor = store.open_log(status)
+    if cursor > status["next_sequence"]:
+        raise LogWentBack(
+            f"device {status['device_id']} has records up to {status['next_sequence']}, but {cursor} were synced "
+            "before: its flash was restored from an older copy. Nothing was changed; sync to another database (--db)"
+        )
+    reading = await link.read_clock()
+    await link.anchor(reading)
+    total = (await link.status())["next_sequence"]
+    begin = max(cursor, status["oldest_sequence"])
+    added = payload_bytes = 0
+    more = True
+    while more:
+        data, following, more = await link.read(cursor, BATCH_BYTES)
+        added += store.add_batch(log, split_records(data), following)
+        payload_bytes += len(data)
+        cursor = following
+        await link.acknowledge(cursor)
+        on_progress(cursor - begin, max(total - begin, 1))
+    store.note_sync(status["device_id"], time.time_ns() // 1_000_000)
+    return SyncResult(status["device_id"], added, payload_bytes, cursor, reading.uncertainty_ms)

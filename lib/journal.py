@@ -1,0 +1,333 @@
+"""Append-only journal of records in segment files: survives power cuts, knows nothing of what it holds.
+
+    journal = Journal("/log", format_version=1, log_id=urandom_u32)
+    sequence = journal.append(RECORD_TYPE, payload)   # in RAM
+    journal.flush()                                   # durable when this returns
+    for sequence, kind, payload in journal.records(first_sequence): ...
+    journal.acknowledge(sequence)                     # durable; what lies before may be pruned
+
+Layout, little endian. A segment file is named by the sequence number of its first record (8 hex digits, `.seg`):
+    header  20 bytes: magic "RJ01", u16 application format version, u16 zero, u32 log id, u32 first sequence,
+            u32 CRC-32 of all before it
+    record  11 bytes + payload: u16 payload length, u8 type, u32 sequence, payload, u32 CRC-32 of all before it
+The log id is drawn when a journal begins, so that a reader can tell a new journal from the continued one.
+Sequence numbers rise by one and outlive every reset. A reader believes a record only if its CRC holds and its
+sequence is the expected one or later; after damage it looks for the next such record and so reports a gap in the
+sequence instead of a wrong record. A torn tail is never written after: the next record opens a new segment.
+The cursor (acknowledged up to) is a file of its own, replaced by write-and-rename.
+
+Runs on littlefs (where flush makes a prefix of the file durable) and, for tools, on any file system and CPython.
+Limits: payload at most MAX_PAYLOAD_BYTES; one writer.
+"""
+
+import os
+import struct
+from binascii import crc32
+
+MAGIC = b"RJ01"
+CURSOR_MAGIC = b"RJC1"
+HEADER = "<4sHHII"
+RECORD = "<HBI"
+HEADER_BYTES = 20
+RECORD_HEADER_BYTES = 7
+RECORD_BYTES = 11
+MAX_PAYLOAD_BYTES = 512
+LAST_SEQUENCE = 0xFFFF_FFFE
+SUFFIX = ".seg"
+CURSOR = "cursor"
+
+
+class JournalFull(Exception):
+    """Nothing more can be pruned and the volume has no room, or the sequence numbers are used up."""
+
+
+class SegmentDamaged(ValueError):
+    """A segment's header is not one of ours."""
+
+
+def encode_record(sequence, kind, payload):
+    """One record as the bytes that lie in a segment and travel to the host."""
+    body = struct.pack(RECORD, len(payload), kind, sequence) + payload
+    return body + struct.pack("<I", crc32(body) & 0xFFFFFFFF)
+
+
+def decode_record(data, at=0):
+    """(sequence, kind, payload, end offset) of the record at `at`, or None if no valid record starts there."""
+    if at + RECORD_BYTES > len(data):
+        return None
+    length, kind, sequence = struct.unpack_from(RECORD, data, at)
+    end = at + RECORD_BYTES + length
+    if length > MAX_PAYLOAD_BYTES or end > len(data):
+        return None
+    (stored,) = struct.unpack_from("<I", data, end - 4)
+    if crc32(memoryview(data)[at : end - 4]) & 0xFFFFFFFF != stored:
+        return None
+    return sequence, kind, bytes(data[at + RECORD_HEADER_BYTES : end - 4]), end
+
+
+def encode_header(first_sequence, format_version, log_id):
+    """The 20 bytes that open a segment."""
+    body = struct.pack(HEADER, MAGIC, format_version, 0, log_id, first_sequence)
+    return body + struct.pack("<I", crc32(body) & 0xFFFFFFFF)
+
+
+def decode_header(data):
+    """(first sequence, application format version, log id) of a segment. Raises SegmentDamaged."""
+    if len(data) < HEADER_BYTES:
+        raise SegmentDamaged("segment header: expected 20 bytes, found %d" % len(data))
+    magic, version, _, log_id, first = struct.unpack_from(HEADER, data)
+    (stored,) = struct.unpack_from("<I", data, HEADER_BYTES - 4)
+    if magic != MAGIC or crc32(memoryview(data)[: HEADER_BYTES - 4]) & 0xFFFFFFFF != stored:
+        raise SegmentDamaged("segment header: magic %r or its CRC does not hold" % bytes(magic))
+    return first, version, log_id
+
+
+def scan_segment(data, first_sequence):
+    """Yield (sequence, kind, payload, start, end) of every valid record in a segment's bytes, in order.
+
+    first_sequence comes from the file's name, so that a damaged header costs no record. After a damaged record
+    every later offset is tried; a record counts only if its sequence is later than the last one and could lie in
+    this segment (no record is shorter than RECORD_BYTES), which leaves chance one in 2^32.
+    """
+    at = HEADER_BYTES
+    expected = first_sequence
+    highest = first_sequence + len(data) // RECORD_BYTES
+    while at + RECORD_BYTES <= len(data):
+        record = decode_record(data, at)
+        if record is None or not expected <= record[0] <= highest:
+            at += 1
+            continue
+        sequence, kind, payload, end = record
+        yield sequence, kind, payload, at, end
+        expected = sequence + 1
+        at = end
+
+
+def write_atomically(path, data):
+    """Replace the file at `path` with `data`: after a power cut it holds either the old or the new bytes."""
+    temporary = path + ".new"
+    with open(temporary, "wb") as file:
+        file.write(data)
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        # CPython on Windows refuses to rename onto a file; littlefs and POSIX replace it.
+        os.remove(path)
+        os.rename(temporary, path)
+
+
+class Journal:
+    """The journal in `folder` (made if absent).
+
+    log_id: used if the journal is new; one that exists keeps its own. segment_bytes: a segment is closed when the
+    next record would take it past this. budget_bytes: total at which the oldest segments go, acknowledged or not.
+    on_lost(first, last): called when unacknowledged records had to go, with their sequence numbers, so that the
+    owner can append a record of what was lost.
+    Opening reads the last segment once. Raises OSError from the file system.
+    """
+
+    def __init__(
+        self, folder, format_version, log_id, segment_bytes=16384, budget_bytes=1_700_000, on_lost=None
+    ):
+        self._folder = folder
+        self._format_version = format_version
+        self._segment_bytes = segment_bytes
+        self._budget_bytes = budget_bytes
+        self._on_lost = on_lost
+        self._file = None
+        self._pending = []
+        try:
+            os.mkdir(folder)
+        except OSError:
+            os.stat(folder)
+        self._segments = self._find_segments()
+        self._sizes = {first: os.stat(self._path(first))[6] for first in self._segments}
+        self.acknowledged = self._read_cursor()
+        self.log_id = log_id
+        self.next_sequence = max(self.acknowledged, 1)
+        self._recover()
+        self.flushed_sequence = self.next_sequence
+
+    def _path(self, first):
+        return "%s/%08x%s" % (self._folder, first, SUFFIX)
+
+    def _find_segments(self):
+        found = []
+        for name in os.listdir(self._folder):
+            if name.endswith(SUFFIX):
+                try:
+                    found.append(int(name[: -len(SUFFIX)], 16))
+                except ValueError:
+                    print("journal: ignoring a file that is not a segment:", name)
+        return sorted(found)
+
+    def _read_cursor(self):
+        """The sequence up to which (exclusive) everything is acknowledged; 0 without a valid cursor file."""
+        try:
+            with open(self._folder + "/" + CURSOR, "rb") as file:
+                data = file.read(12)
+        except OSError:
+            return 0
+        if len(data) == 12 and data[:4] == CURSOR_MAGIC:
+            sequence, stored = struct.unpack("<II", data[4:])
+            if crc32(data[:8]) & 0xFFFFFFFF == stored:
+                return sequence
+        # Acknowledging anew is harmless; pruning by a wrong cursor would not be.
+        print("journal: the cursor file is damaged; nothing counts as acknowledged")
+        return 0
+
+    def _recover(self):
+        """Find the log id and the next sequence number from what survived."""
+        for first in reversed(self._segments):
+            try:
+                _, _, self.log_id = decode_header(self._read(first))
+                break
+            except SegmentDamaged as damage:
+                print("journal: %s in %s" % (damage, self._path(first)))
+        if not self._segments:
+            return
+        first = self._segments[-1]
+        data = self._read(first)
+        end, following = HEADER_BYTES, first
+        for sequence, _, _, _, after in scan_segment(data, first):
+            end, following = after, sequence + 1
+        if end < len(data):
+            # Bytes that are no record: their number may have been handed out, so it is not used again.
+            following += 1
+        self.next_sequence = max(self.next_sequence, following)
+
+    def _read(self, first):
+        with open(self._path(first), "rb") as file:
+            return file.read()
+
+    @property
+    def oldest_sequence(self):
+        """Sequence number at which the oldest segment starts (next_sequence if there is none)."""
+        return self._segments[0] if self._segments else self.next_sequence
+
+    @property
+    def bytes_used(self):
+        """Size of all segments in bytes."""
+        return sum(self._sizes.values())
+
+    def append(self, kind, payload):
+        """Take one record and return its sequence number; it is durable after the next flush() that returns.
+
+        Raises ValueError for a payload that is too long, JournalFull if the sequence numbers are used up.
+        """
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise ValueError("journal payload: expected at most 512 bytes, got %d" % len(payload))
+        sequence = self.next_sequence
+        if sequence > LAST_SEQUENCE:
+            raise JournalFull("journal: sequence numbers are used up; sync the log, then erase it")
+        self._pending.append(encode_record(sequence, kind, payload))
+        self.next_sequence = sequence + 1
+        return sequence
+
+    def flush(self):
+        """Make every appended record durable.
+
+        Records stay in RAM until this succeeded, so a failed flush can be repeated. Raises JournalFull if the
+        volume has no room and nothing can be pruned.
+        """
+        while self._pending:
+            try:
+                self._write_pending()
+                break
+            except OSError as error:
+                # What was written of them may be torn: leave that segment, write all again into a new one.
+                self._leave_segment()
+                self._drop_unflushed_segment()
+                if not self._prune_oldest():
+                    raise JournalFull("journal: no room on the volume (%s) and nothing to prune" % error)
+
+    def _write_pending(self):
+        wanted = sum([len(record) for record in self._pending])
+        if self._file and self._sizes[self._segments[-1]] + wanted > self._segment_bytes:
+            self._leave_segment()
+        while self.bytes_used + wanted + HEADER_BYTES > self._budget_bytes and self._prune_oldest():
+            pass
+        first_pending = self.next_sequence - len(self._pending)
+        if not self._file:
+            self._file = open(self._path(first_pending), "wb")
+            if first_pending not in self._sizes:
+                self._segments.append(first_pending)
+            self._sizes[first_pending] = HEADER_BYTES
+            self._file.write(encode_header(first_pending, self._format_version, self.log_id))
+        self._file.write(b"".join(self._pending))
+        self._file.flush()
+        self._sizes[self._segments[-1]] += wanted
+        self._pending = []
+        self.flushed_sequence = self.next_sequence
+
+    def _leave_segment(self):
+        if self._file:
+            try:
+                self._file.close()
+            except OSError as error:
+                print("journal: a segment did not close:", error)
+            self._file = None
+
+    def _drop_unflushed_segment(self):
+        """Remove the last segment if nothing in it was ever durable: it only takes room."""
+        if self._segments and self._segments[-1] >= self.flushed_sequence:
+            first = self._segments.pop()
+            del self._sizes[first]
+            try:
+                os.remove(self._path(first))
+            except OSError:
+                # It never came to be a file.
+                pass
+
+    def close(self):
+        """Flush and close the open segment; the next flush with records opens a new one."""
+        self.flush()
+        self._leave_segment()
+
+    def acknowledge(self, up_to):
+        """Everything before `up_to` is safe elsewhere and may be pruned. Durable when this returns.
+
+        Raises ValueError if `up_to` is beyond the last durable record. A lower number than before is no error and
+        changes nothing.
+        """
+        if up_to > self.flushed_sequence:
+            raise ValueError(
+                "acknowledge: expected at most %d (durable so far), got %d" % (self.flushed_sequence, up_to)
+            )
+        if up_to <= self.acknowledged:
+            return
+        body = CURSOR_MAGIC + struct.pack("<I", up_to)
+        write_atomically(self._folder + "/" + CURSOR, body + struct.pack("<I", crc32(body) & 0xFFFFFFFF))
+        self.acknowledged = up_to
+
+    def _prune_oldest(self):
+        """Remove the oldest closed segment; False if there is none."""
+        if len(self._segments) < (2 if self._file else 1):
+            return False
+        first = self._segments.pop(0)
+        following = self._segments[0] if self._segments else self.flushed_sequence
+        os.remove(self._path(first))
+        del self._sizes[first]
+        if following > self.acknowledged and self._on_lost:
+            self._on_lost(max(first, self.acknowledged), following - 1)
+        return True
+
+    def records(self, first_sequence=0):
+        """Yield (sequence, kind, payload) of every durable record from `first_sequence` on, oldest first.
+
+        Reads one segment at a time into memory; starts in the one that holds `first_sequence`. Missing numbers
+        mean damaged or pruned records.
+        """
+        segments = list(self._segments)
+        for at, first in enumerate(segments):
+            if at + 1 < len(segments) and segments[at + 1] <= first_sequence:
+                continue
+            try:
+                data = self._read(first)
+            except OSError:
+                # Pruned meanwhile: to the reader a gap like any other.
+                continue
+            for sequence, kind, payload, _, _ in scan_segment(data, first):
+                if first_sequence <= sequence < self.flushed_sequence:
+                    yield sequence, kind, payload
+                    first_sequence = sequence + 1

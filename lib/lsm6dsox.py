@@ -1,0 +1,254 @@
+"""LSM6DSOX 6-axis IMU over I2C, read through its FIFO in blocks.
+
+    imu = LSM6DSOX(i2c, address=0x6A)
+    imu.start(watermark=26)
+    count = imu.read_block()      # samples now in imu.samples[0 : 6 * count]
+
+`samples` is a preallocated array('h'), interleaved acc x y z, gyro x y z in raw units: 0.488 mg and 70 mdps a
+unit (full scales 16 g and 2000 dps). `first_index` is the running number of the block's first sample since
+start(); the sensor's own clock makes the samples, so the number, not the time of reading, tells when a sample
+was taken (sampleclock.py turns it into uptime).
+
+Source: ST LSM6DSOX data sheet (DS12814) and application note AN5272; register names as there.
+Faults: OSError from the bus passes through, untouched, to the caller, who owns the retry policy. A FIFO overrun is
+found in `read_block` (`overruns`), and `lost_samples` tells how many samples were lost, from the time stamps
+that the sensor puts into the FIFO. A sensor that lost its configuration (brown-out) answers with an empty FIFO:
+`configured()` tells.
+Limits: 104 Hz only; accelerometer and gyroscope always at the same rate.
+"""
+
+from array import array
+
+import micropython
+from micropython import const
+
+_FIFO_CTRL1 = const(0x07)
+_FIFO_CTRL2 = const(0x08)
+_FIFO_CTRL3 = const(0x09)
+_FIFO_CTRL4 = const(0x0A)
+_INT1_CTRL = const(0x0D)
+_WHO_AM_I = const(0x0F)
+_CTRL1_XL = const(0x10)
+_CTRL2_G = const(0x11)
+_CTRL3_C = const(0x12)
+_CTRL10_C = const(0x19)
+_FIFO_STATUS1 = const(0x3A)
+_INTERNAL_FREQ_FINE = const(0x63)
+_FIFO_DATA_OUT_TAG = const(0x78)
+
+_IDENTITY = const(0x6C)
+_ODR_104_HZ = const(0x40)
+_FS_XL_16_G = const(0x04)
+_FS_G_2000_DPS = const(0x0C)
+_BDR_104_HZ_BOTH = const(0x44)
+_CTRL3_BDU_IF_INC = const(0x44)
+_CTRL3_SW_RESET = const(0x01)
+_TIMESTAMP_EN = const(0x20)
+_FIFO_BYPASS = const(0x00)
+_FIFO_CONTINUOUS_TS_DEC_32 = const(0xC6)
+_INT1_FIFO_TH = const(0x08)
+_STATUS2_OVERRUN_LATCHED = const(0x08)
+
+_WORD_BYTES = const(7)
+_TS_DECIMATION = const(32)
+_RESET_TIME_MS = const(10)
+
+RATE_MILLIHZ = 104_000
+ACC_UG_PER_LSB = 488
+GYR_UDPS_PER_LSB = 70_000
+
+# 6667 Hz / 64. A time stamp tick is 25 us and comes from the same oscillator, so on every part there are 384 a
+# sample (and half of that rounds).
+_NOMINAL_PERIOD_NS = const(9_599_520)
+
+# Slots of the unpacker's state.
+_HAVE = const(0)
+_HELD_AT = const(1)
+_LAST_TS = const(2)
+_TS_SEEN = const(3)
+_SINCE_TS = const(4)
+_LOST = const(5)
+_BAD_TAGS = const(6)
+_STATE_SLOTS = const(7)
+
+
+@micropython.viper
+def _unpack(words: ptr8, word_count: int, samples: ptr16, state: ptr32) -> int:
+    """Sort tagged FIFO words into `samples`; return the number of complete samples.
+
+    A sample is complete when both its words (gyroscope tag 1, accelerometer tag 2) have come; half of one waits
+    for the next call. A time stamp (tag 4) follows every 32nd sample: more of its ticks than samples since the
+    one before means that samples were lost. Every value stays below 2^30, so loads need no sign extension.
+    """
+    count = 0
+    have = state[0]
+    since = state[4]
+    if have != 0:
+        held = state[1] * 6
+        axis = 0
+        while axis < 6:
+            samples[axis] = samples[held + axis]
+            axis += 1
+    word = 0
+    while word < word_count:
+        at = word * 7
+        tag = words[at] >> 3
+        if tag == 1 or tag == 2:
+            mask = 1
+            base = count * 6
+            if tag == 1:
+                mask = 2
+                base += 3
+            if have & mask:
+                # The partner never came (an overrun cut between the two): this word starts the sample anew.
+                have = 0
+                state[5] = state[5] + 1
+            samples[base] = words[at + 1] | (words[at + 2] << 8)
+            samples[base + 1] = words[at + 3] | (words[at + 4] << 8)
+            samples[base + 2] = words[at + 5] | (words[at + 6] << 8)
+            have |= mask
+            if have == 3:
+                have = 0
+                count += 1
+                since += 1
+        elif tag == 4:
+            high = (words[at + 3] | (words[at + 4] << 8)) & 0x3FFF
+            stamp = words[at + 1] | (words[at + 2] << 8) | (high << 16)
+            if state[3] != 0:
+                passed = (((stamp - state[2]) & 0x3FFFFFFF) + 192) // 384
+                if passed > since:
+                    state[5] = state[5] + passed - since
+            state[2] = stamp
+            state[3] = 1
+            since = 0
+        else:
+            state[6] = state[6] + 1
+        word += 1
+    state[0] = have
+    state[1] = count
+    state[4] = since
+    return count
+
+
+class WrongPart(Exception):
+    """Something answers at the address, but it is not an LSM6DSOX."""
+
+
+class LSM6DSOX:
+    """One sensor on an I2C bus.
+
+    i2c: machine.I2C (or SoftI2C). address: 0x6A or 0x6B (SA0 pin). block_samples: the most samples that one
+    read_block() returns; more that wait in the FIFO come with the next call.
+    Raises OSError if nothing answers, WrongPart if another chip does.
+    """
+
+    def __init__(self, i2c, address=0x6A, block_samples=64):
+        self._i2c = i2c
+        self._address = address
+        self._max_words = 2 * block_samples + block_samples // _TS_DECIMATION + 1
+        self._words = bytearray(_WORD_BYTES * self._max_words)
+        self._words_view = memoryview(self._words)
+        self._status = bytearray(2)
+        self._one = bytearray(1)
+        self._state = array("i", [0] * _STATE_SLOTS)
+        self.samples = array("h", [0] * (6 * (self._max_words + 1)))
+        self.first_index = 0
+        self.next_index = 0
+        self.overruns = 0
+        self.watermark = 0
+        identity = self._read(_WHO_AM_I)
+        if identity != _IDENTITY:
+            raise WrongPart(
+                "LSM6DSOX expected at 0x%02x: WHO_AM_I 0x%02x, found 0x%02x; check the board file's IMU"
+                % (address, _IDENTITY, identity)
+            )
+        fine = self._read(_INTERNAL_FREQ_FINE)
+        if fine > 127:
+            fine -= 256
+        # Each step of the factory's trim is 0.15 % of the rate.
+        self.period_ns = _NOMINAL_PERIOD_NS * 10000 // (10000 + 15 * fine)
+
+    def _read(self, register):
+        self._i2c.readfrom_mem_into(self._address, register, self._one)
+        return self._one[0]
+
+    def _write(self, register, value):
+        self._one[0] = value
+        self._i2c.writeto_mem(self._address, register, self._one)
+
+    def start(self, watermark=26, sleep_ms=None):
+        """Reset the sensor, then sample into the FIFO; INT1 goes high at `watermark` samples.
+
+        sleep_ms: how to wait for the reset (default time.sleep_ms). The running number of samples goes on; what
+        was in the FIFO is gone. Raises ValueError for a watermark that doesn't fit the FIFO, OSError from the bus.
+        """
+        if not 1 <= watermark <= 250:
+            raise ValueError("FIFO watermark: expected 1 to 250 samples, got %d" % watermark)
+        if sleep_ms is None:
+            from time import sleep_ms
+        self.watermark = watermark
+        words = 2 * watermark
+        self._write(_CTRL3_C, _CTRL3_SW_RESET)
+        sleep_ms(_RESET_TIME_MS)
+        self._write(_CTRL3_C, _CTRL3_BDU_IF_INC)
+        self._write(_CTRL10_C, _TIMESTAMP_EN)
+        self._write(_FIFO_CTRL4, _FIFO_BYPASS)
+        self._write(_FIFO_CTRL1, words & 0xFF)
+        self._write(_FIFO_CTRL2, words >> 8)
+        self._write(_FIFO_CTRL3, _BDR_104_HZ_BOTH)
+        self._write(_INT1_CTRL, _INT1_FIFO_TH)
+        self._write(_CTRL1_XL, _ODR_104_HZ | _FS_XL_16_G)
+        self._write(_CTRL2_G, _ODR_104_HZ | _FS_G_2000_DPS)
+        self._write(_FIFO_CTRL4, _FIFO_CONTINUOUS_TS_DEC_32)
+        state = self._state
+        state[_HAVE] = state[_TS_SEEN] = state[_SINCE_TS] = state[_LOST] = 0
+
+    def stop(self):
+        """Both sensors to power-down. Raises OSError from the bus."""
+        self._write(_FIFO_CTRL4, _FIFO_BYPASS)
+        self._write(_CTRL1_XL, 0)
+        self._write(_CTRL2_G, 0)
+
+    def configured(self):
+        """False if the sensor forgot what start() wrote, as after a brown-out. Raises OSError from the bus."""
+        return self._read(_CTRL1_XL) == _ODR_104_HZ | _FS_XL_16_G and self._read(_FIFO_CTRL4) == (
+            _FIFO_CONTINUOUS_TS_DEC_32
+        )
+
+    def read_block(self):
+        """Move what the FIFO holds, at most block_samples, into `samples`; return the number of samples.
+
+        Allocates a memoryview a call, nothing a sample. Raises OSError from the bus; nothing is then lost but
+        what the FIFO overruns meanwhile.
+        """
+        status = self._status
+        self._i2c.readfrom_mem_into(self._address, _FIFO_STATUS1, status)
+        if status[1] & _STATUS2_OVERRUN_LATCHED:
+            self.overruns += 1
+        words = status[0] | (status[1] & 0x03) << 8
+        if words > self._max_words:
+            words = self._max_words
+        self.first_index = self.next_index
+        if not words:
+            return 0
+        self._i2c.readfrom_mem_into(
+            self._address, _FIFO_DATA_OUT_TAG, self._words_view[: words * _WORD_BYTES]
+        )
+        count = _unpack(self._words, words, self.samples, self._state)
+        self.next_index += count
+        return count
+
+    def lost_samples(self):
+        """Samples that the time stamps show to be missing since the last call; advances the running number.
+
+        An overrun is seen at once, its length at the next time stamp, up to 32 samples later.
+        """
+        lost = self._state[_LOST]
+        self._state[_LOST] = 0
+        self.next_index += lost
+        return lost
+
+    @property
+    def bad_tags(self):
+        """FIFO words with a tag that was never asked for: a sign of a disturbed bus."""
+        return self._state[_BAD_TAGS]

@@ -1,0 +1,75 @@
+"""Runs tests/micropython/*_test.py in real MicroPython, one fresh interpreter a test, beside the ordinary tests.
+
+Such a file is a MicroPython module; each function `test_...` (plain or async) is an item, its `HEAP` (optional, default
+the device's) the interpreter's heap. The first line of a test's docstring is not needed: the name says what holds.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from retrostep import interpreter
+from retrostep.device_tree import device_root, use_device_code
+
+use_device_code()
+
+MICROPYTHON_TESTS = Path(__file__).parent / "micropython"
+SHARED = device_root().parent / "shared"
+
+
+def pytest_collect_file(file_path, parent):
+    if file_path.parent == MICROPYTHON_TESTS and file_path.name.endswith("_test.py"):
+        return MicroPythonFile.from_parent(parent, path=file_path)
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `shared` need the real recordings beside the project."""
+    if SHARED.exists():
+        return
+    skip = pytest.mark.skip(
+        reason="no ../shared with real recordings here; run where it lies beside the project"
+    )
+    for item in items:
+        if "shared" in item.keywords:
+            item.add_marker(skip)
+
+
+class MicroPythonFile(pytest.File):
+    def collect(self):
+        tree = ast.parse(self.path.read_text(), str(self.path))
+        heap = interpreter.DEVICE_HEAP
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and [getattr(t, "id", None) for t in node.targets] == ["HEAP"]:
+                heap = ast.literal_eval(node.value)
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+                yield MicroPythonItem.from_parent(self, name=node.name, heap=heap, line=node.lineno)
+
+
+class MicroPythonFailure(Exception):
+    pass
+
+
+class MicroPythonItem(pytest.Item):
+    def __init__(self, *, heap, line, **kwargs):
+        super().__init__(**kwargs)
+        self._heap = heap
+        self._line = line
+
+    def runtest(self):
+        done = interpreter.run(
+            MICROPYTHON_TESTS / "runner.py", str(device_root()), self.path.stem, self.name, heap=self._heap
+        )
+        output = done.stdout.decode(errors="replace")
+        if done.returncode or "PASSED" not in output:
+            raise MicroPythonFailure(output + done.stderr.decode(errors="replace"))
+
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, MicroPythonFailure):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, self._line - 1, f"{self.path.stem}.{self.name} (MicroPython)"

@@ -1,0 +1,303 @@
+"""The host's sync against the device's own session and journal, joined in one process."""
+
+import asyncio
+from datetime import timezone
+
+import pytest
+
+from firmware import steplog
+from firmware.clock import Clock
+from firmware.link import protocol
+from firmware.link.framing import decode_line, encode_line
+from firmware.link.session import LIVE_LEASE_MS, Session
+from firmware.logbook import Logbook
+from retrostep.history import days, read_history
+from retrostep.link import Link, LinkError, NoAnswer, Refused
+from retrostep.store import Store
+from retrostep.sync import LogWentBack, sync
+
+UTC_0_MS = 1_790_000_000_000
+
+
+class SteppedTicks:
+    """Time that moves only when told."""
+
+    def __init__(self):
+        self.ms = 0
+
+    def ticks_ms(self):
+        return self.ms
+
+    @staticmethod
+    def ticks_diff(later, earlier):
+        return later - earlier
+
+
+class DeviceUnderTest:
+    """The device's real log, clock and session, without pins and sensors."""
+
+    def __init__(self, folder, log_id=77):
+        self.ticks = SteppedTicks()
+        self.clock = Clock(self.ticks.ticks_ms, self.ticks.ticks_diff)
+        self.logbook = Logbook(
+            str(folder), self.clock.uptime_ms, log_id, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3"
+        )
+        self.session = Session(self)
+        self.buzzes = 0
+
+    def identify(self):
+        self.buzzes += 1
+
+    def status(self):
+        journal = self.logbook.journal
+        return {
+            "protocol_version": protocol.PROTOCOL_VERSION,
+            "device_id": "abc",
+            "firmware": "0.1.0",
+            "board": "xiao_esp32s3",
+            "log_id": journal.log_id,
+            "oldest_sequence": journal.oldest_sequence,
+            "next_sequence": journal.next_sequence,
+            "acknowledged": journal.acknowledged,
+        }
+
+    def walk(self, steps, direction=0):
+        for _ in range(steps):
+            self.ticks.ms += 510
+            self.logbook.add_step(self.clock.uptime_ms(), direction, 95, None)
+            self.logbook.flush_if_due()
+
+
+class Joined:
+    """Transport that hands each message to the session; `drop_after` messages from the device it loses the link."""
+
+    name = "joined"
+
+    def __init__(self, session, drop_after=None):
+        self._session = session
+        self._incoming = asyncio.Queue()
+        self._left = drop_after
+
+    async def _deliver(self, message):
+        line = encode_line(message)
+        await self._incoming.put(decode_line(line))
+
+    async def send(self, message):
+        await self._session.handle(decode_line(encode_line(message)), self._deliver)
+
+    async def receive(self):
+        if self._left is not None:
+            if not self._left:
+                raise LinkError("dropped")
+            self._left -= 1
+        return await self._incoming.get()
+
+
+@pytest.fixture
+def make_device(tmp_path):
+    made = []
+
+    def make(name, log_id=77):
+        made.append(DeviceUnderTest(tmp_path / name, log_id))
+        return made[-1]
+
+    yield make
+    for device in made:
+        device.logbook.close()
+
+
+@pytest.fixture
+def device(make_device):
+    return make_device("log")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "db.sqlite3") as opened:
+        yield opened
+
+
+def run_sync(device, store, drop_after=None):
+    return asyncio.run(sync(Link(Joined(device.session, drop_after), utc_ms=lambda: UTC_0_MS), store))
+
+
+def synced_records(store):
+    return [record for log in store.logs() for record in store.records(log["id"])]
+
+
+def device_records(device):
+    device.logbook.flush()
+    return [(s, k, bytes(p)) for s, k, p in device.logbook.journal.records()]
+
+
+def test_sync_brings_every_record_and_acknowledges_it(device, store):
+    device.walk(400)
+    result = run_sync(device, store)
+    assert synced_records(store) == device_records(device)
+    assert result.records == len(device_records(device))
+    assert device.logbook.journal.acknowledged == result.next_sequence
+
+
+def test_a_second_sync_brings_only_what_is_new(device, store):
+    device.walk(100)
+    run_sync(device, store)
+    device.walk(100)
+    before = len(synced_records(store))
+    result = run_sync(device, store)
+    assert result.records == len(synced_records(store)) - before
+    assert synced_records(store) == device_records(device)
+
+
+def test_a_link_that_drops_at_any_message_loses_and_doubles_nothing(device, store):
+    device.walk(6_000)
+    for drop_after in range(80):
+        try:
+            run_sync(device, store, drop_after)
+        except LinkError:
+            there = [sequence for sequence, _, _ in synced_records(store)]
+            assert there == list(range(1, len(there) + 1))
+            assert device.logbook.journal.acknowledged <= len(there) + 1
+    run_sync(device, store)
+    assert synced_records(store) == device_records(device)
+
+
+def test_a_device_with_a_new_log_starts_a_log_of_its_own(device, store, make_device):
+    device.walk(50)
+    run_sync(device, store)
+    fresh = make_device("fresh", log_id=78)
+    fresh.walk(50)
+    run_sync(fresh, store)
+    assert [log["log_id"] for log in store.logs()] == [77, 78]
+    assert len(read_history(store).steps) == 100
+
+
+def test_a_log_that_went_back_is_refused_and_nothing_changes(device, store, make_device):
+    device.walk(3_000)
+    run_sync(device, store)
+    kept = synced_records(store)
+    restored = make_device("restored")
+    with pytest.raises(LogWentBack, match="restored from an older copy"):
+        run_sync(restored, store)
+    assert synced_records(store) == kept
+
+
+def test_days_and_minutes_come_from_anchored_uptime(device, store):
+    device.walk(120, direction=1)
+    device.ticks.ms += 60_000
+    device.walk(60, direction=0)
+    run_sync(device, store)
+    (day,) = days(read_history(store).steps, timezone.utc)
+    assert day.counts == {"forward": 60, "backward": 120, "sideways": 0, "unknown": 0}
+    assert day.bouts == 2
+    assert day.minutes["backward"] == pytest.approx(119 * 0.51 / 60, abs=0.01)
+    last = max(step.utc_ms for step in read_history(store).steps)
+    assert last == pytest.approx(UTC_0_MS, abs=10)
+
+
+def test_steps_of_a_boot_without_anchor_have_no_day(device, store):
+    device.walk(10)
+    device.logbook.flush()
+    log, _ = store.open_log(device.status())
+    store.add_batch(log, device_records(device), 99)
+    (day,) = days(read_history(store).steps, timezone.utc)
+    assert day.day is None
+    assert day.counts["forward"] == 10
+
+
+def ask(device, data):
+    """The answers of the session to one raw message."""
+    answers = []
+
+    async def collect(message):
+        answers.append(protocol.split(message))
+
+    asyncio.run(device.session.handle(data, collect))
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", protocol.ERROR_MALFORMED),
+        (b"\x02", protocol.ERROR_MALFORMED),
+        (protocol.message(0x55, 9), protocol.ERROR_UNKNOWN),
+        (protocol.message(protocol.READ, 9, b"\x01"), protocol.ERROR_MALFORMED),
+        (protocol.message(protocol.ACK, 9, b"\xff\xff\xff\x7f"), protocol.ERROR_REFUSED),
+        (protocol.message(protocol.ANCHOR, 9, b"\xff" * 14), protocol.ERROR_REFUSED),
+    ],
+)
+def test_a_bad_request_gets_an_error_and_changes_nothing(device, data, code):
+    before = device_records(device)
+    ((opcode, _, body),) = ask(device, data)
+    assert opcode == protocol.ERROR
+    assert body[0] == code
+    assert device_records(device) == before
+    assert device.logbook.journal.acknowledged == 0
+
+
+def test_a_refusal_reaches_the_user_with_its_reason(device):
+    link = Link(Joined(device.session))
+    with pytest.raises(Refused, match="expected at most"):
+        asyncio.run(link.acknowledge(1_000_000))
+
+
+def test_silence_is_an_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("retrostep.link.ANSWER_TIMEOUT_S", 0.01)
+
+    class Silent:
+        name = "/dev/nothing"
+
+        async def send(self, message):
+            pass
+
+        async def receive(self):
+            await asyncio.Event().wait()
+
+    with pytest.raises(NoAnswer, match="mpremote connect /dev/nothing reset"):
+        asyncio.run(Link(Silent()).status())
+
+
+def test_live_steps_stop_when_the_host_no_longer_asks_for_them(device):
+    assert device.session.live_step(1000, 1, 90, None) is None
+    ask(device, protocol.message(protocol.LIVE, 1, b"\x01"))
+    assert device.session.live_step(1000, 1, 90, None)
+    device.ticks.ms += LIVE_LEASE_MS
+    assert device.session.live_step(1000, 1, 90, None) is None
+
+
+def test_unknown_status_fields_are_skipped():
+    body = (
+        protocol.encode_fields({"board": "x"})
+        + bytes([200, 3, 1, 2, 3])
+        + protocol.encode_fields({"uptime_s": 5})
+    )
+    assert protocol.decode_fields(body) == {"board": "x", "uptime_s": 5}
+
+
+def test_text_on_the_line_is_no_message_and_damage_is_noticed():
+    line = encode_line(b"\x01\x02hello")
+    assert b"\x03" not in line
+    assert decode_line(line) == b"\x01\x02hello"
+    assert decode_line(b"Traceback (most recent call last):\r\n") is None
+    damaged = bytearray(line)
+    damaged[5] ^= 1
+    assert decode_line(bytes(damaged)) is None
+
+
+def test_steps_are_in_the_totals_before_and_after_a_restart(device, make_device):
+    device.walk(130, direction=1)
+    assert device.logbook.counts() == [0, 130, 0, 0]
+    device.logbook.close()
+    again = make_device("log")
+    again.walk(5, direction=0)
+    assert again.logbook.counts() == [5, 130, 0, 0]
+
+
+def test_at_most_thirty_seconds_of_steps_wait_in_ram(device):
+    device.walk(500)
+    stored = sum(
+        len(steplog.decode(kind, payload)["steps"])
+        for _, kind, payload in device.logbook.journal.records()
+        if kind == steplog.STEPS
+    )
+    assert 500 - stored <= 30_000 // 510 + 1
