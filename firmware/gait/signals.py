@@ -285,10 +285,9 @@ class PeakFinder:
 
 
 class FrontEnd:
-    """Turns frames into `ring` and `peaks`.
+    """Turns frames into the ring and the finders' peaks.
 
     `index` is the number of samples taken since the last restart: the newest in the ring is index - 1.
-    `up`, `forward` and `left` are Q14 vectors in the clip's axes, as used for the newest frame.
     """
 
     def __init__(self, mounting=None):
@@ -319,6 +318,10 @@ class FrontEnd:
         """Q14 components (x, y, z) of FORWARD_ACC, LEFT_ACC or VERTICAL_ACC in the clip's axes."""
         at = 1 + 3 * which
         return self._axes[at], self._axes[at + 1], self._axes[at + 2]
+
+    def along_up(self, vector):
+        """Component along "up" of a Q14 vector in the clip's axes."""
+        return dot_q14(vector, self._axes, 0, _A_UP)
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz."""

@@ -4,19 +4,23 @@ Input: the front end's confirmed peaks (index at 104 Hz, swing above the valley 
 Output: `accepted`, Footfalls in order, to be taken from the front; the newest may still be replaced by
 a larger peak until it is taken.
 
-Walking is a rhythm, and almost nothing else is. While the gate is closed, peaks are collected in a chain; the
-gate opens, and reports the chain back-dated, when CHAIN_STEPS of them in a row
+Walking is a rhythm, and almost nothing else is. While the gate is closed, peaks are collected in a chain. The gate
+opens, and reports the chain back-dated, when the newest of them in a row
 - are large enough, neither too close nor too far apart, and alike in size,
-- keep time: each interval is near the one before, or very near the one before that (a limp alternates),
+- keep time: each interval is near the one before, or, where a limp makes long and short alternate, near the one
+  before that,
 - leave gravity where it is, upright where the mounting is known,
 - move the body to and fro in time with up and down (coherence). Walking couples them because the body vaults
-  over the standing leg; shaking, typing or a car do not, in whatever direction the clip looks. This one test
-  keeps two false steps of three out.
-While it is open, smaller and less regular peaks are steps too. It closes after CLOSE_SAMPLES of quiet, or when
-the wearer is no longer upright.
+  over the standing leg; shaking, typing or a car do not. It is asked along no particular axis, so a clip that was put
+  on turned still counts.
+The more coherent they are, the fewer it takes: three at best, six where coherence is missing, as on stairs.
+While the gate is open, smaller and less regular peaks are steps too. It closes after CLOSE_SAMPLES of quiet, or
+when the wearer is no longer upright.
 
-Limits: fewer than CHAIN_STEPS steps in a row count nothing; neither does a shuffle below 0.08 g or slower than
-one step a second. Rhythmic exercise with both (squats in time, jumping) can pass.
+There are two such chains, one for each of the front end's finders; whichever opens the gate leads until it closes.
+
+Limits: one or two steps alone count nothing; neither does a shuffle of less than 0.08 g, nor, at the start, steps
+of more than 1.15 s. Exercise that has both rhythm and coherence (squats in time, table tennis) can pass for walking.
 """
 
 from array import array
@@ -35,13 +39,12 @@ from firmware.gait.signals import (
     VERTICAL_ACC,
 )
 
-SW3 = 980
-CHAIN_MIN = 3
-CHAIN_POCKET = 4
-LIMP_MIN = 5
-CHAIN_MAX = 6
-# Percent of coherence that so many steps must have.
-_COHERENCE_OF_CHAIN = {3: 60, 4: 25, 5: 20, 6: 0}
+# So many steps in a row open the gate if they have this coherence, in percent.
+_PROOF = {3: 60, 4: 25, 5: 20, 6: 0}
+_CHAIN_MIN, _CHAIN_MAX = 3, 6
+# A limp shows only in pairs of intervals; a pocket has no coherence to go by.
+_CHAIN_LIMP = 5
+_CHAIN_POCKET = 4
 # Times in samples at 104 Hz.
 _REFRACTORY = 21  # 0.2 s: no leg moves faster
 _GAP_MIN = 34  # 0.33 s: 180 steps a minute
@@ -49,11 +52,12 @@ _GAP_MAX = 120  # 1.15 s
 CLOSE_SAMPLES = 208  # 2 s
 # Sizes of the detection signal.
 _SWING_MIN = UNITS_PER_G * 8 // 100
+# The least chain is trusted only where it is strong: bending the knees a few times is coherent, but soft.
+_SWING_MIN_OF_THREE = UNITS_PER_G * 12 // 100
 _HYSTERESIS_MIN = UNITS_PER_G * 15 // 1000
 _SWING_TYPICAL_MAX = UNITS_PER_G * 12 // 10
 _COS_UPRIGHT = 11469  # 0.7: 46 degrees
 _COS_TURNED = 15826  # 15 degrees
-_COHERENCE_MIN = 30  # percent
 _HORIZONTAL_MIN, _HORIZONTAL_MAX = 30, 300  # percent of the vertical rms
 
 
@@ -129,7 +133,7 @@ class _Rhythm:
                 chain.pop(0)
         while not self._alike():
             chain.pop(0)
-        if len(chain) > CHAIN_MAX:
+        if len(chain) > _CHAIN_MAX:
             chain.pop(0)
 
     def _gap(self, k):
@@ -146,14 +150,14 @@ class _Rhythm:
         return _even(gap, before) or _same(gap, self._gap(-3))
 
     def keeps_time(self, steps):
-        """Whether the last so many steps keep an even rhythm, or, from LIMP_MIN steps on, a limping one."""
+        """Whether the last so many steps keep an even rhythm, or, from _CHAIN_LIMP steps on, a limping one."""
         even = limping = True
         for k in range(1, steps - 1):
             gap = self._gap(-k)
             even = even and _even(gap, self._gap(-k - 1))
             if k < steps - 2:
                 limping = limping and _same(gap, self._gap(-k - 2))
-        return even or (limping and steps >= LIMP_MIN)
+        return even or (limping and steps >= _CHAIN_LIMP)
 
     def _alike(self):
         least = most = self.chain[0].swing
@@ -201,7 +205,7 @@ class StepDetector:
             rhythm.set_hysteresis()
         if self._leader and (
             self._front.index - self._leader.finder.delay - self._newest.index > CLOSE_SAMPLES
-            or not self._upright(self._front.axis(VERTICAL_ACC))
+            or not self._upright()
         ):
             self._leader = None
             for rhythm in self._rhythms:
@@ -215,35 +219,30 @@ class StepDetector:
             if self._is_walking(rhythm):
                 self._open(rhythm)
 
-    def _upright(self, up):
+    def _upright(self):
         if self._mounting is None or not self._on_trunk:
             return True
-        return dot_q14(self._mounting.gravity, up) > _COS_UPRIGHT
+        return self._front.along_up(self._mounting.gravity) > _COS_UPRIGHT
 
     def _is_walking(self, rhythm):
         chain = rhythm.chain
-        steps = len(chain)
-        if steps < CHAIN_MIN:
+        if len(chain) < _CHAIN_MIN:
             return False
-        if dot_q14(chain[0].up, chain[-1].up) < _COS_TURNED or not self._upright(chain[-1].up):
+        if dot_q14(chain[0].up, chain[-1].up) < _COS_TURNED or not self._upright():
             return False
         if not self._on_trunk:
-            return steps >= CHAIN_POCKET and rhythm.keeps_time(CHAIN_POCKET)
+            return len(chain) >= _CHAIN_POCKET and rhythm.keeps_time(_CHAIN_POCKET)
         sums = [0] * SUMS
-        for used in range(2, steps + 1):
-            step = chain[steps + 1 - used]
+        for steps in range(2, len(chain) + 1):
+            step = chain[1 - steps]
             for k in range(SUMS):
                 sums[k] += step.sums[k] >> 4
-            if used == 3 and min(step.swing, chain[-1].swing, chain[-2].swing) < SW3:
+            if steps < _CHAIN_MIN or coherence(sums) < _PROOF[steps] or not rhythm.keeps_time(steps):
                 continue
-            if not rhythm.keeps_time(used):
+            if steps == _CHAIN_MIN and min(chain[-k].swing for k in (1, 2, 3)) < _SWING_MIN_OF_THREE:
                 continue
-            if used in _COHERENCE_OF_CHAIN and coherence(sums) >= _COHERENCE_OF_CHAIN[used]:
-                return (
-                    _HORIZONTAL_MIN
-                    <= percent_of_root(sums[S_FORWARD2] + sums[S_LEFT2], sums[S_VERTICAL2])
-                    <= _HORIZONTAL_MAX
-                )
+            horizontal2 = sums[S_FORWARD2] + sums[S_LEFT2]
+            return _HORIZONTAL_MIN <= percent_of_root(horizontal2, sums[S_VERTICAL2]) <= _HORIZONTAL_MAX
         return False
 
     def _open(self, rhythm):

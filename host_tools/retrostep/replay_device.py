@@ -19,10 +19,13 @@ import json
 import sys
 from array import array
 
-sys.path[:] = [sys.argv[1], sys.argv[1] + "/lib"]
+# The script's own folder is the host's; ".frozen" and the rest stay.
+sys.path[:1] = [sys.argv[1], sys.argv[1] + "/lib"]
 
+from firmware.cues import CuePolicy  # noqa: E402
 from firmware.gait.mounting import Calibrator, Mounting  # noqa: E402
 from firmware.gait.pipeline import Pipeline  # noqa: E402
+from firmware.steplog import PATTERNS  # noqa: E402
 
 BLOCK = 26
 CHANNELS = 6
@@ -40,14 +43,18 @@ def feed(path, process):
 
 def replay(job):
     mounting = job["mounting"] and Mounting.unpack(binascii.unhexlify(job["mounting"]))
+    cues = CuePolicy()
     pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"])
 
     def report():
         for step in pipeline.take_steps():
             contact, decided, direction, confidence, stability = step
             print(json.dumps(("step", contact, decided, direction, confidence, stability)))
-        for index, kind, _ in pipeline.take_events():
+        for index, kind, detail in pipeline.take_events():
             print(json.dumps(("event", index, kind)))
+            pattern = cues.on_event(kind, detail)
+            if pattern is not None:
+                print(json.dumps(("cue", pipeline.sample_index, PATTERNS[pattern])))
 
     def process(block, count):
         pipeline.process(block, count)
