@@ -27,15 +27,13 @@ import numpy.typing as npt
 from retrostep import interpreter
 from retrostep.board import feed as feeds
 from retrostep.board.errors import BoardDied, BoardError, BoardTimeout
+from retrostep.board.flash_image import BLOCK_SIZE, FLASH_BLOCKS
 from retrostep.board.serial_port import OutsidePort, SerialLink
 from retrostep.board.wiring import XIAO_ESP32S3, Wiring
 
 ROM = Path(__file__).resolve().parent / "rom"
-BLOCK_SIZE = 4096
-FLASH_BLOCKS = 512
 ROM_HEAP = 400_000
 """Bytes of heap that the board's own doubles need, beside the device's."""
-EPOCH_UNSET_S = 0
 HEADER_BYTES = 16
 TYPICAL_CLOCK_PPM = 6000
 CLOCK_SPREAD_PPM = 700
@@ -361,7 +359,7 @@ class VirtualBoard:
         return {
             "now_us": now_us,
             "boot_us": now_us,
-            "rtc_offset_us": EPOCH_UNSET_S * 1_000_000 - now_us,
+            "rtc_offset_us": -now_us,
             "target_us": -1,
             "rtc_memory": "",
             "wake_reason": 0,

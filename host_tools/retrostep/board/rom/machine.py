@@ -81,6 +81,7 @@ class Pin:
         if level is None:
             return net.level()
         net.configure(net.mode, net.pull, int(bool(level)))
+        return None
 
     def __call__(self, level=None):
         return self.value(level)
@@ -119,6 +120,7 @@ class Signal:
         if active is None:
             return self._pin.value() ^ self._invert
         self._pin.value(bool(active) ^ self._invert)
+        return None
 
     def __call__(self, active=None):
         return self.value(active)
@@ -193,24 +195,28 @@ class PWM:
         if hz is None:
             return self._freq_hz
         self._set(hz, -1, -1, -1)
+        return None
 
     def duty(self, duty=None):
         self._check()
         if duty is None:
             return self._duty_u16 * 1023 // 65535
         self._set(-1, duty, -1, -1)
+        return None
 
     def duty_u16(self, duty=None):
         self._check()
         if duty is None:
             return self._duty_u16
         self._set(-1, -1, duty, -1)
+        return None
 
     def duty_ns(self, duty=None):
         self._check()
         if duty is None:
             return self._duty_u16 * 1000000000 // (65535 * self._freq_hz)
         self._set(-1, -1, -1, duty)
+        return None
 
     def deinit(self):
         PWM._detach(self._net.number)
@@ -359,6 +365,7 @@ class RTC:
         year, month, day, _, hour, minute, second, microsecond = fields
         whole_s = time.mktime((year, month, day, hour, minute, second, 0, 0))
         clock.rtc_offset_us = whole_s * 1000000 + microsecond - clock.now_us
+        return None
 
     def init(self, fields):
         self.datetime(fields)
@@ -369,6 +376,7 @@ class RTC:
         if len(data) > 2048:
             raise ValueError("buffer too long")
         board.rtc_memory = bytes(data)
+        return None
 
 
 class WDT:
@@ -471,6 +479,7 @@ def freq(hz=None):
     if hz not in (80000000, 160000000, 240000000):
         raise ValueError("frequency must be 80MHz, 160MHz or 240MHz")
     board.cpu_hz = hz
+    return None
 
 
 def idle():

@@ -13,21 +13,33 @@ POLLHUP = uselect.POLLHUP
 
 
 class poll:  # noqa: N801
-    """As select.poll. `ipoll` returns a list instead of a reused tuple."""
+    """As select.poll. `ipoll` returns a list instead of a reused tuple.
+
+    Objects of Python (asyncio's flags) are asked here, not by the interpreter's poll: that would let a
+    millisecond of real time pass at every look.
+    """
 
     def __init__(self):
-        self._poll = uselect.poll()
+        self._streams = uselect.poll()
         # The supervisor's commands must end a wait as well; clock.wait() keeps them from the caller.
-        self._poll.register(channel.stream(), POLLIN)
+        self._streams.register(channel.stream(), POLLIN)
+        self._objects = {}
 
     def register(self, stream, events=POLLIN | POLLOUT):
-        self._poll.register(stream, events)
+        if hasattr(stream, "fileno"):
+            self._streams.register(stream, events)
+        else:
+            self._objects[id(stream)] = (stream, events)
 
     def unregister(self, stream):
-        self._poll.unregister(stream)
+        if self._objects.pop(id(stream), None) is None:
+            self._streams.unregister(stream)
 
     def modify(self, stream, events):
-        self._poll.modify(stream, events)
+        if id(stream) in self._objects:
+            self._objects[id(stream)] = (stream, events)
+        else:
+            self._streams.modify(stream, events)
 
     def poll(self, timeout_ms=-1):
         return self.ipoll(timeout_ms)
@@ -36,4 +48,4 @@ class poll:  # noqa: N801
         if flags:
             raise NotImplementedError("virtual board: ipoll's one-shot flag; use modify()")
         deadline_us = clock.NEVER if timeout_ms < 0 else clock.deadline_us(timeout_ms)
-        return clock.wait(deadline_us, self._poll)
+        return clock.wait(deadline_us, self._streams, self._objects)

@@ -200,7 +200,7 @@ def _woken():
 def _sleep(time_ms):
     global wake_reason
     deadline_us = clock.now_us + int(time_ms) * 1000 if time_ms else clock.NEVER
-    clock.wait(deadline_us, None, _woken)
+    clock.wait(deadline_us, None, None, _woken)
     wake_reason = _woken() or 4
 
 

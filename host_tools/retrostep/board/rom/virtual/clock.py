@@ -21,6 +21,8 @@ from virtual import channel
 NEVER = 1 << 60
 # A loop that only reads the clock would never end: beyond this many looks at one instant, each costs 1 us.
 _FREE_LOOKS = 2000
+# Request of the stream protocol: what of these events is ready?
+_STREAM_POLL = 3
 
 now_us = 0
 boot_us = 0
@@ -170,11 +172,18 @@ def look():
         _move_to(min(_wall_now_us(), _next_us(NEVER)))
 
 
-def _ready(poller, timeout_ms):
-    """Objects of `poller` that are ready, as (object, flags); commands of the supervisor are obeyed at once."""
+def _ready(streams, objects, timeout_ms):
+    """What is ready, as (object, flags); commands of the supervisor are obeyed at once and not returned."""
     ready = []
+    if objects is not None:
+        for entry in objects.values():
+            flags = entry[0].ioctl(_STREAM_POLL, entry[1])
+            if flags:
+                ready.append((entry[0], flags))
+        if ready:
+            timeout_ms = 0
     commands = channel.stream()
-    for entry in poller.ipoll(timeout_ms):
+    for entry in streams.ipoll(timeout_ms):
         if entry[0] is commands:
             channel.dispatch()
         else:
@@ -182,48 +191,47 @@ def _ready(poller, timeout_ms):
     return ready
 
 
-def wait(deadline_us, poller=None, until=None):
-    """Wait until virtual time `deadline_us`, or until something in `poller` is ready; returns what is.
+def wait(deadline_us, streams=None, objects=None, until=None):
+    """Wait until virtual time `deadline_us`, or until something is ready; returns what is.
 
-    `poller` is a real poll object that also holds the control channel. `until()` ends the wait when it is true.
+    streams: a real poll object of descriptors, the control channel among them; objects: {id: (object, events)} of
+    Python objects, which change only when the firmware or a hardware event does something. `until()` ends the
+    wait when true.
     """
-    if poller is None:
-        poller = _own_poll
+    if streams is None:
+        streams = _own_poll
     while True:
-        ready = _ready(poller, 0)
+        ready = _ready(streams, objects, 0)
         if ready or now_us >= deadline_us:
-            if deadline_us <= now_us:
-                look()
+            look()
             return ready
         if until and until():
             return ready
         next_us = _next_us(deadline_us)
         if next_us <= now_us:
             _move_to(now_us)
-            continue
-        if _full_speed():
-            if next_us < NEVER:
-                _move_to(next_us)
-                continue
-            timeout_ms = -1
-        elif _speed == 0 and not _outside:
-            timeout_ms = -1
+        elif _full_speed() and next_us < NEVER:
+            _move_to(next_us)
         else:
-            wall_us = _wall_now_us()
-            if wall_us >= next_us:
-                _move_to(next_us)
-                continue
-            _move_to(wall_us)
-            if next_us == NEVER:
-                timeout_ms = -1
-            else:
-                rate = 1 if _outside else _speed
-                timeout_ms = int((next_us - wall_us) / rate) // 1000 + 1
-        ready = _ready(poller, timeout_ms)
-        if ready:
-            if timeout_ms < 0 or not _full_speed():
+            ready = _pause(streams, objects, next_us)
+            if ready:
                 look()
-            return ready
+                return ready
+
+
+def _pause(streams, objects, next_us):
+    """Let real time pass until virtual time `next_us`, or until there is something to do."""
+    if _full_speed() or (_speed == 0 and not _outside):
+        # Nothing will happen by itself.
+        return _ready(streams, objects, -1)
+    wall_us = _wall_now_us()
+    _move_to(min(wall_us, next_us))
+    if wall_us >= next_us:
+        return ()
+    if next_us == NEVER:
+        return _ready(streams, objects, -1)
+    rate = 1 if _outside else _speed
+    return _ready(streams, objects, int((next_us - wall_us) / rate) // 1000 + 1)
 
 
 def report_unhandled(error):

@@ -128,6 +128,7 @@ class Flash:
         if self.cut_torn:
             return True
         self._stop()
+        return None
 
     @micropython.native
     def _stop(self):

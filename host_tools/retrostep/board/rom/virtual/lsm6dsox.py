@@ -22,7 +22,7 @@ from array import array
 import micropython
 from micropython import const
 
-from virtual import clock
+from virtual import clock, movement
 
 _FUNC_CFG_ACCESS = const(0x01)
 _FIFO_CTRL1 = const(0x07)
@@ -64,8 +64,6 @@ _WORD = const(7)
 # A software reset takes about 50 us, a reboot of the trimming values 10 ms (AN5272, chapter 5).
 _SW_RESET_US = const(50)
 _BOOT_US = const(10000)
-_FEED_BLOCK = const(260)
-_FEED_ROW = const(12)
 
 # Power-on values other than 0.
 _DEFAULTS = {0x02: 0x3F, _WHO_AM_I: 0x6C, _CTRL3_C: 0x04, 0x18: 0xE0}
@@ -233,63 +231,6 @@ def _batch(ring: ptr8, feed: ptr16, p: ptr32):
     p[17] = p[17] + lost
 
 
-@micropython.viper
-def _rest_rows(feed: ptr16, first: int, n: int, hold: ptr16):
-    """Fill n rows with `hold` and noise of +-2 LSB; first: the rows' index (any sign), plus the seed."""
-    for i in range(n):
-        x = first + i
-        for axis in range(6):
-            h = (x * 6 + axis) * 2654435761
-            h = h & 0xFFFFFFFF
-            h = ((h ^ (h >> 15)) * 2246822519) & 0xFFFFFFFF
-            h = ((h ^ (h >> 13)) * 3266489917) & 0xFFFFFFFF
-            h = (h ^ (h >> 16)) & 0xFFFF
-            feed[i * 6 + axis] = hold[axis] + ((h * 5) >> 16) - 2
-
-
-@micropython.viper
-def _repeat_row(feed: ptr16, n: int, row: ptr16):
-    for i in range(n * 6):
-        feed[i] = row[i % 6]
-
-
-class _Feed:
-    """Rows of the feed by index, resting before the first and after the last."""
-
-    def __init__(self, feed, seed):
-        self._file = open(feed["path"], "rb")
-        self._samples = feed["samples"]
-        self._before = array("h", feed["before"])
-        self._after = array("h", feed["after"])
-        self._noise_at = seed * 1000003
-        self.rate_hz = feed["rate_hz"]
-        self.starts_us = feed["starts_us"]
-        self.rows = bytearray(_FEED_BLOCK * _FEED_ROW)
-        self.frozen_row = None
-
-    def load(self, first, n):
-        """Make rows[0:n] the feed's rows first .. first + n - 1."""
-        if self.frozen_row is not None:
-            _repeat_row(self.rows, n, self.frozen_row)
-            return
-        total = self._samples
-        done = 0
-        while done < n:
-            index = first + done
-            window = memoryview(self.rows)[done * _FEED_ROW :]
-            if index < 0:
-                m = min(n - done, -index)
-                _rest_rows(window, self._noise_at + index, m, self._before)
-            elif index < total:
-                m = min(n - done, total - index)
-                self._file.seek(index * _FEED_ROW)
-                self._file.readinto(window[: m * _FEED_ROW])
-            else:
-                m = n - done
-                _rest_rows(window, self._noise_at + index, m, self._after)
-            done += m
-
-
 class Chip:
     """One LSM6DSOX on a bus. `int_pins`: the nets of INT1 and, if it is wired, INT2."""
 
@@ -297,7 +238,7 @@ class Chip:
         self.due_us = clock.NEVER
         self.refused_writes = 0
         self.unmodelled_writes = 0
-        self._feed = _Feed(feed, fitted["seed"])
+        self._feed = movement.Feed(feed, fitted["seed"])
         self._int_nets = int_nets
         ppm = fitted["clock_ppm"]
         self._freq_fine = max(-128, min(127, round(ppm / 1500)))
@@ -505,13 +446,13 @@ class Chip:
             end = min(end, slot + _DEPTH * 32)
         ticks = self._slot_ticks
         step = self._step(ticks)
-        block = max(1, ((_FEED_BLOCK - 2) << 32) // step)
+        block = max(1, ((movement.BLOCK - 2) << 32) // step)
         p[_P_STEP_LO] = _signed(step & 0xFFFFFFFF)
         p[_P_STEP_HI] = step >> 32
         while slot < end:
             n = min(end - slot, block)
             first = self._position((slot + 1) * ticks, ticks)
-            self._feed.load(first >> 32, min(_FEED_BLOCK, (((first & 0xFFFFFFFF) + n * step) >> 32) + 2))
+            self._feed.load(first >> 32, min(movement.BLOCK, (((first & 0xFFFFFFFF) + n * step) >> 32) + 2))
             p[_P_SLOTS] = n
             p[_P_SLOT] = (slot + 1) & 0xFFFFF
             p[_P_FRAC_LO] = _signed(first & 0xFFFFFFFF)
@@ -707,7 +648,7 @@ class Chip:
             return
         mask = _WRITABLE.get(register)
         if mask is None:
-            if any([first <= register <= last for first, last in _STORED]):
+            if any(first <= register <= last for first, last in _STORED):
                 registers[register] = value
                 self.unmodelled_writes += 1
             else:

@@ -49,10 +49,7 @@ class Net:
 
     def show(self):
         """Report what an output does, once per change."""
-        if self.mode == IN:
-            shown = None
-        else:
-            shown = self.level()
+        shown = None if self.mode == IN else self.level()
         if shown != self._shown:
             self._shown = shown
             channel.send(
