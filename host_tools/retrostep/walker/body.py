@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrostep.walker.curves import Floats, curvature, smoothed
+from retrostep.walker.curves import Floats, curvature, min_jerk, smoothed
 from retrostep.walker.person import BACKWARD_ROCKER_PER_LEG, GRAVITY, LEG_MASS_SHARE, ROCKER_PER_LEG
-from retrostep.walker.plan import Plan
+from retrostep.walker.plan import JOG_STANCE, Plan
 from retrostep.walker.shoe import foot_centres, side_of
 
 # Where the clip sits from the middle of the pelvis: on the belt at the lower back.
@@ -37,7 +37,10 @@ DAMPING = 0.22
 SWAY_HZ, ROCK_HZ = 9.0, 8.0  # lateral and rotational ringing after a contact
 ROCK_DEG_S_PER_M_S = 700.0  # rotation that a push of 1 m/s gives the clip
 YIELD_LAG_S = 0.08
+# The rocker as a share of the leg. A jogger's leg is a spring, see _bouncing: no arc.
+ROCKERS = {"backward": BACKWARD_ROCKER_PER_LEG, "jog": 1.0}
 CLIP_HZ, CLIP_DAMPING = 4.0, 0.7
+GIVE_M_S2 = 3.5
 PAD_S = 4.0
 
 
@@ -60,8 +63,10 @@ def pelvis_motion(plan: Plan, time_s: Floats, rate_hz: float, rng: np.random.Gen
 
     pressure = _pressure(plan, time_s) + _quiet_sway(time_s, rng, 0.004)
     centre = balanced(pressure, GRAVITY / person.centre_m, rate_hz)
+    bounced = _bouncing(plan, time_s)
+    centre = centre + bounced[:, 0, None] * ahead
     trunk = {name: track.at(time_s) for name, track in plan.trunk.items()}
-    height = _height(plan, time_s, centre, rate_hz) + trunk["up_m"]
+    height = _height(plan, time_s, centre, rate_hz) + bounced[:, 1] + trunk["up_m"]
 
     feet = foot_centres(plan, time_s)
     stride = np.sum((feet[:, 1] - feet[:, 0]) * ahead, axis=1)
@@ -74,13 +79,15 @@ def pelvis_motion(plan: Plan, time_s: Floats, rate_hz: float, rng: np.random.Gen
     wander = _quiet_sway(time_s, rng, 0.4)
 
     push, rock = _ringing(plan, time_s, rate_hz)
-    yaw = heading + np.radians(YAW_DEG_PER_M * stride + trunk["yaw_deg"] + rock[:, 2])
-    roll = np.radians(LIST_DEG * onto_left + trunk["roll_deg"] + wander[:, 0] + rock[:, 0])
+    yaw = heading + np.radians(YAW_DEG_PER_M * person.pelvis_turn * stride + trunk["yaw_deg"] + rock[:, 2])
+    roll = np.radians(
+        LIST_DEG * person.pelvis_turn * onto_left + trunk["roll_deg"] + wander[:, 0] + rock[:, 0]
+    )
     pitch = np.radians(-TILT_DEG_PER_M_S2 * fore_aft + trunk["pitch_deg"] + wander[:, 1] + rock[:, 1])
 
-    # The clip is heavy on its outer side: as the body is thrown up, it lags and noses up.
+    # The clip is heavy on its outer side: as the body is thrown up, it lags and noses up, as far as the belt lets it.
     give = person.clip_give_deg * (2 * np.pi * CLIP_HZ) ** 2
-    thrown = curvature(height + push[:, 2], rate_hz)
+    thrown = GIVE_M_S2 * np.tanh(curvature(height + push[:, 2], rate_hz) / GIVE_M_S2)
     pitch -= np.radians(mode_response(give * thrown, CLIP_HZ, CLIP_DAMPING, rate_hz))
 
     horizontal = centre + (trunk["forward_m"] + push[:, 0])[:, None] * ahead + push[:, 1, None] * left
@@ -131,8 +138,8 @@ def _height(plan: Plan, time_s: Floats, centre: Floats, rate_hz: float) -> Float
     for fall in plan.footfalls:
         supports.append(feet[1 - fall.foot].copy())
         middles.append((fall.lift_s + fall.contact_s) / 2)
-        widths.append(fall.double_support_s)
-        rockers.append(leg * (BACKWARD_ROCKER_PER_LEG if fall.direction == "backward" else ROCKER_PER_LEG))
+        widths.append(max(fall.double_support_s, 0.05))
+        rockers.append(leg * ROCKERS.get(fall.gait, ROCKER_PER_LEG))
         period_s = min(fall.contact_s - before_s, 0.8)
         before_s = fall.contact_s
         turned = np.clip((time_s - fall.contact_s - YIELD_LAG_S) / period_s, -0.5, 0.5)
@@ -156,13 +163,64 @@ def _height(plan: Plan, time_s: Floats, centre: Floats, rate_hz: float) -> Float
     return smoothed(height + yielding, spread)
 
 
+def _bouncing(plan: Plan, time_s: Floats) -> Floats:
+    """What jogging adds (N, 2), along the heading and up, in m: a spring leg in place of the pendulum.
+
+    The leg pushes along itself with a half sine of force over the stance; between stances there is free flight.
+    One step carries just the body's weight and keeps its speed.
+    """
+    out = np.zeros((len(time_s), 2))
+    falls = plan.footfalls
+    for begin, end in _jogs(plan):
+        contacts = np.array([fall.contact_s for fall in falls[begin:end]])
+        if len(contacts) < 3:
+            continue
+        part = slice(*np.searchsorted(time_s, contacts[[0, -1]]))
+        t = time_s[part]
+        periods = np.diff(contacts)
+        phase = np.interp(t, contacts, np.arange(len(contacts)))
+        period = np.interp(t, (contacts[:-1] + contacts[1:]) / 2, periods)
+        step_m = np.linalg.norm(falls[begin].end_xy - falls[begin].start_xy)
+        along, up = _spring_step(float(step_m) / plan.person.leg_m)
+        grid = np.linspace(0, 1, len(up))
+        fade = min_jerk((t - t[0]) / periods[0]) * min_jerk((t[-1] - t) / periods[-1])
+        for k, course in enumerate((along, up)):
+            out[part, k] = fade * period**2 * np.interp(phase % 1, grid, course)
+    return out
+
+
+def _jogs(plan: Plan) -> list[tuple[int, int]]:
+    """First footfall, and the one after the last, of each run of jogging."""
+    jogging = np.array([False, *(fall.gait == "jog" for fall in plan.footfalls), False])
+    edges = np.flatnonzero(jogging[1:] != jogging[:-1])
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _spring_step(step_per_leg: float) -> tuple[Floats, Floats]:
+    """Displacement along and up over one step of unit duration, from contact to contact, as two closed courses."""
+    phase = np.linspace(0, 1, 4001)
+    stance = phase / JOG_STANCE
+    load = np.where(stance < 1, np.pi / 2 / JOG_STANCE * np.sin(np.pi * np.minimum(stance, 1)), 0.0)
+    along = GRAVITY * load * step_per_leg * (phase - JOG_STANCE / 2)
+    return _twice_integrated(along), _twice_integrated(GRAVITY * (load - 1))
+
+
+def _twice_integrated(acceleration: Floats) -> Floats:
+    """Twice the integral over one period of duration 1, without mean at either stage."""
+    course = acceleration
+    for _ in range(2):
+        course = course - np.trapezoid(course, dx=1 / (len(course) - 1))
+        course = np.concatenate([[0.0], np.cumsum((course[1:] + course[:-1]) / 2)]) / (len(course) - 1)
+    return course
+
+
 def _ringing(plan: Plan, time_s: Floats, rate_hz: float) -> tuple[Floats, Floats]:
     """What contacts and jolts add: displacement (N, 3) in m in the heading frame; rotation (N, 3) in degrees."""
     pulses = np.zeros((len(time_s), 3))
     for fall in plan.footfalls:
         manner = fall.manner
-        way = {"forward": -1.0, "backward": 1.0}.get(fall.direction, 0.0)
-        size = LEG_MASS_SHARE * fall.shock * fall.effort
+        way = {"forward": -1.0, "jog": -1.0, "backward": 1.0}.get(fall.gait, 0.0)
+        size = LEG_MASS_SHARE * plan.person.tread * fall.shock * fall.effort
         side = side_of(fall.foot)
         push = (size * manner.along_m_s * way, -0.9 * size * manner.down_m_s * side, size * manner.down_m_s)
         add_pulse(pulses, time_s, fall.contact_s, push, CONTACT_PULSE_S)

@@ -5,6 +5,7 @@ recording with step truth and a window [from, to] in s of steady walking, in the
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -79,9 +80,7 @@ def shoe_figures(recording: Recording, window_s: tuple[float, float]) -> ShoeFig
     speed = np.linalg.norm(turn, axis=1)
     times = recording.step_times_s()
     times = times[(times >= window_s[0]) & (times <= window_s[1])]
-    strides = [
-        slice(int(a * rate), int(b * rate)) for a, b in zip(times[:-1], times[1:], strict=True) if b - a < 1.8
-    ]
+    strides = [slice(int(a * rate), int(b * rate)) for a, b in pairwise(times) if b - a < 1.8]
     return ShoeFigures(
         swing_peak_dps=float(np.median([speed[s].max() for s in strides])),
         toe_down_dps=float(np.percentile([turn[s, 1].max() for s in strides], 95)),

@@ -18,6 +18,8 @@ LEFT, RIGHT = 0, 1
 FOOT_NAMES = ("left", "right")
 # Along the foot, as shares of its length, from its middle: the points it rolls over.
 HEEL, BALL = -0.45, 0.22
+# A jogger's foot is on the ground for this share of the time from contact to contact.
+JOG_STANCE = 0.70
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ MANNERS = {
     # Toe first. Backward walking runs much like forward walking in reverse (Winter, Pluck and Yang 1989):
     # the toe meets the ground, the heel is lowered, and at the end the foot leaves over its heel.
     "backward": Manner(-15, 0, 0.14, HEEL, 30, -400, 0.09, BALL, 0.03, 0.25, 0.15, yield_m=0.006),
+    "jog": Manner(60, 520, 0.15, BALL, -8, 0, 0.05, HEEL, 0.12, 0.45, 0.30),
     "sideways": Manner(20, 100, 0.15, BALL, 8, 0, 0.08, BALL, 0.05, 0.22, 0.15, yield_m=0.010),
     "turn": Manner(25, 140, 0.16, BALL, 5, 0, 0.08, BALL, 0.04, 0.22, 0.05, yield_m=0.008),
     "in_place": Manner(32, 200, 0.18, BALL, 16, -100, 0.10, BALL, 0.12, 0.25, 0.0, yield_m=0.016),
@@ -68,15 +71,20 @@ class Footfall:
     end_xy: Floats
     start_heading: float
     end_heading: float
-    direction: str  # one of recording.DIRECTIONS
-    double_support_s: float
+    gait: str  # a key of MANNERS
+    double_support_s: float  # after the contact before it; negative: both feet were off the ground
     effort: float  # its length over the person's ordinary forward step: scales angles and impacts
     shock: float = 1.0  # impact, times the ordinary one
     slide_xy: Floats = field(default_factory=lambda: np.zeros(2))  # slipped so far, after contact
 
     @property
     def manner(self) -> Manner:
-        return MANNERS[self.direction]
+        return MANNERS[self.gait]
+
+    @property
+    def direction(self) -> str:
+        """One of recording.DIRECTIONS."""
+        return "forward" if self.gait == "jog" else self.gait
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Plan:
 
 
 def ahead(heading: float) -> Floats:
-    """Unit vector along a heading."""
+    """Unit vector (2,) along a heading."""
     return np.array([np.cos(heading), np.sin(heading)])
 
 

@@ -31,7 +31,7 @@ INNER_RATE_HZ = 4 * RATE_HZ
 
 # A shoe on the ground rings briefly after contact, and is stopped by it.
 SHOE_HZ, SHOE_DAMPING, SHOE_PULSE_S = 22.0, 0.35, 0.016
-SHOE_PUSH = 0.55  # of the speed that the foot still had
+SHOE_PUSH = 0.3  # of the speed that the foot still had
 
 
 def worn_recording(plan: Plan, seed: int, placement: str, foot: str) -> Recording:
@@ -143,7 +143,7 @@ def _shoe_ringing(plan: Plan, side: int, time_s: Floats) -> Floats:
         if fall.foot != side:
             continue
         manner = fall.manner
-        size = SHOE_PUSH * fall.effort * fall.shock
+        size = SHOE_PUSH * fall.effort * fall.shock * plan.person.tread
         stride = fall.end_xy - fall.start_xy
         way = stride / max(float(np.hypot(*stride)), 0.1)
         push = (*(-size * manner.along_m_s * way), size * manner.down_m_s)

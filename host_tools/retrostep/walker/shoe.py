@@ -33,7 +33,7 @@ class Foot:
 
 def foot_motion(plan: Plan, foot: int, time_s: Floats) -> Foot:
     falls = [fall for fall in plan.footfalls if fall.foot == foot]
-    pitch = np.radians(_pitch_track(falls).at(time_s))
+    pitch = np.radians(_pitch_track(falls, plan.person.foot_swing).at(time_s))
     roll, heading = np.zeros_like(time_s), np.zeros_like(time_s)
     xy = np.tile(plan.feet_xy[foot], (len(time_s), 1))
     up = np.full_like(time_s, SENSOR_UP_M) + plan.feet_up.at(time_s)
@@ -77,11 +77,11 @@ def side_of(foot: int) -> float:
     return 1.0 if foot == LEFT else -1.0
 
 
-def _pitch_track(falls: list[Footfall]) -> Track:
+def _pitch_track(falls: list[Footfall], foot_swing: float) -> Track:
     track = Track()
     flat_s = 0.0
     for k, fall in enumerate(falls):
-        manner, size = fall.manner, fall.effort
+        manner, size = fall.manner, fall.effort * foot_swing
         off_s = min(manner.off_s, 0.6 * (fall.lift_s - flat_s))
         track.knot(fall.lift_s - off_s, 0.0)
         track.knot(fall.lift_s, manner.off_deg * size, manner.off_deg_s * size)

@@ -15,7 +15,18 @@ import numpy as np
 
 from retrostep.recording import Recording
 from retrostep.walker.person import GRAVITY, Person
-from retrostep.walker.plan import FOOT_NAMES, LEFT, RIGHT, Floats, Footfall, Jolt, Plan, ahead, leftward
+from retrostep.walker.plan import (
+    FOOT_NAMES,
+    JOG_STANCE,
+    LEFT,
+    RIGHT,
+    Floats,
+    Footfall,
+    Jolt,
+    Plan,
+    ahead,
+    leftward,
+)
 from retrostep.walker.sensor import worn_recording
 
 # From standing, weight moves to the stance foot before the first one lifts.
@@ -94,30 +105,14 @@ class Walk:
             direction != "sideways" or steps is None or steps % 2 == 0, asked, "an even number of side steps"
         )
         self._need(to in ("left", "right"), f"to={to!r}", '"left" or "right"')
-        gait = self._gait
-        if gait is None or gait.direction != direction or gait.to_left != (to == "left"):
-            self._stop()
-        else:
-            self._pay(closing=False)
-        gait = self._gait = self._gait or _Gait(direction, *self._pace(direction), to_left=to == "left")
-        if step_m is not None:
-            gait.step_m = step_m
-        if cadence_per_min is not None:
-            gait.step_s = 60 / cadence_per_min
-        end_s = self._now_s + (seconds or 0.0)
-        count = 0
-        while True:
-            owing = direction != "sideways" or gait.taken % 2 == 1
-            if steps is not None:
-                last = count == steps - 1
-            else:
-                last = owing and gait.taken > 0 and self._now_s + 1.5 * gait.step_s + SETTLE_S >= end_s
-            if last:
-                break
-            self._step(gait)
-            count += 1
-        gait.owed = True
-        return self
+        return self._go(direction, seconds, steps, to == "left", step_m, cadence_per_min)
+
+    def jog(self, seconds: float | None = None, steps: int | None = None) -> "Walk":
+        """Jog forward, with both feet off the ground between steps; the last step stops it."""
+        asked = f"jog(seconds={seconds}, steps={steps})"
+        self._need((seconds is None) != (steps is None), asked, "either seconds or steps")
+        self._need(steps is None or steps >= 4, asked, "at least 4 steps")
+        return self._go("jog", seconds, steps)
 
     def turn(self, degrees: float, seconds: float | None = None) -> "Walk":
         """Turn on the spot by small steps; positive to the left."""
@@ -280,6 +275,41 @@ class Walk:
 
     # --- how it is laid out ---
 
+    def _go(
+        self,
+        direction: str,
+        seconds: float | None,
+        steps: int | None,
+        to_left: bool = False,
+        step_m: float | None = None,
+        cadence_per_min: float | None = None,
+    ) -> "Walk":
+        """Step on; the last step is owed, since only what follows tells whether it closes."""
+        gait = self._gait
+        if gait is None or gait.direction != direction or gait.to_left != to_left:
+            self._stop()
+        else:
+            self._pay(closing=False)
+        gait = self._gait = self._gait or _Gait(direction, *self._pace(direction), to_left=to_left)
+        if step_m is not None:
+            gait.step_m = step_m
+        if cadence_per_min is not None:
+            gait.step_s = 60 / cadence_per_min
+        end_s = self._now_s + (seconds or 0.0)
+        count = 0
+        while not self._is_last(gait, count, steps, end_s):
+            self._step(gait)
+            count += 1
+        gait.owed = True
+        return self
+
+    def _is_last(self, gait: _Gait, count: int, steps: int | None, end_s: float) -> bool:
+        if steps is not None:
+            return count == steps - 1
+        side_by_side = gait.direction == "sideways" and gait.taken % 2 == 0
+        enough = self._now_s + 1.5 * gait.step_s + SETTLE_S >= end_s
+        return enough and gait.taken > 0 and not side_by_side
+
     @staticmethod
     def _need(holds: bool, seen: str, expected: str) -> None:
         if not holds:
@@ -301,9 +331,17 @@ class Walk:
             return step_s, p.step_m
         if direction == "backward":
             return step_s / p.backward_cadence_ratio, p.step_m * p.backward_step_ratio
+        if direction == "jog":
+            return 60 / p.jog_cadence_per_min, p.jog_step_per_height * p.height_m
         if direction == "sideways":
             return step_s * 1.05, SIDE_STEP_PER_LEG * p.leg_m
         return step_s, 0.0
+
+    def _support_ratio(self, direction: str) -> float:
+        """Double support over step time; negative where both feet are in the air."""
+        if direction == "jog":
+            return JOG_STANCE - 1
+        return self.person.double_support_ratio + (0.05 if direction == "backward" else 0.0)
 
     def _either_side(self) -> float:
         return float(self._rng.choice([-1.0, 1.0]))
@@ -338,7 +376,7 @@ class Walk:
         by_time, by_length = self._variation(direction)
         step_s = gait.step_s * time * by_time * (1 + p.asymmetry * (1 if foot == LEFT else -1))
         step_m = gait.step_m * length * by_length
-        support_s = step_s * (p.double_support_ratio + (0.05 if direction == "backward" else 0.0))
+        support_s = step_s * self._support_ratio(direction)
         travel = self._travel(gait)
         if direction == "sideways":
             step_m *= gait.taken % 2 == 0
@@ -350,7 +388,8 @@ class Walk:
         if not closing:
             end_xy = end_xy + 0.01 * self._rng.standard_normal() * leftward(self._heading)
         stance_xy = self._feet[1 - foot]
-        along = direction in ("forward", "backward")
+        along = direction in ("forward", "backward", "jog")
+        jogging = direction == "jog"
         roll = ROLL_PER_FOOT.get(direction, 0.0) * p.foot_m * travel
         if first:
             self._plan.heading.append((self._now_s + SHIFT_S / 2, self._plan.heading[-1][1]))
@@ -358,9 +397,13 @@ class Walk:
             self._press(self._now_s, middle)
             self._press(self._now_s + 0.25, middle + 0.25 * (start_xy - middle) - 0.25 * roll)
             self._press(lift_s, stance_xy)
-        else:
+        elif not jogging:
             self._press(lift_s, stance_xy - roll)
-        self._press(contact_s, stance_xy + roll)
+        if not jogging:
+            self._press(contact_s, stance_xy + roll)
+        elif not closing:
+            # A spring leg leaves the speed to itself: on the average the pressure goes along with the body.
+            self._press(contact_s + JOG_STANCE / 2 * step_s, self._centre)
         moved = float(np.linalg.norm(end_xy - start_xy)) / 2
         self._plan.footfalls.append(
             Footfall(
@@ -371,9 +414,11 @@ class Walk:
                 end_xy=end_xy,
                 start_heading=self._foot_headings[foot],
                 end_heading=self._heading,
-                direction=direction,
+                gait=direction,
                 double_support_s=support_s,
-                effort=float(np.clip(moved / p.step_m, 0.3, 1.3)) if along else by_length,
+                effort=float(np.clip(moved / (gait.step_m if jogging else p.step_m), 0.3, 1.3))
+                if along
+                else by_length,
                 shock=shock,
                 slide_xy=slide_m * travel,
             )
@@ -389,7 +434,7 @@ class Walk:
         self._plan.pressure.append((time_s, float(xy[0]), float(xy[1])))
 
     def _travel(self, gait: _Gait) -> Floats:
-        if gait.direction == "forward":
+        if gait.direction in ("forward", "jog"):
             return ahead(self._heading)
         if gait.direction == "backward":
             return -ahead(self._heading)
