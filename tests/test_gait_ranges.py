@@ -1,0 +1,178 @@
+"""No intermediate of the gait code leaves the device's words, whatever the samples.
+
+The sources are rewritten so that every operation is checked while they run on CPython, whose integers never overflow:
+in viper functions each result must fit 32 bits signed, the ESP32's word; elsewhere 31 bits, beyond which the ESP32
+allocates. The sign shift is set to 0, as it is there.
+"""
+
+import ast
+import sys
+import types
+from array import array
+
+import numpy as np
+import pytest
+
+from retrostep import recording
+from retrostep.device_tree import device_root
+from retrostep.walker import Walk
+
+VIPER_BITS, ORDINARY_BITS = 31, 30
+MODULES = (
+    ("fixedpoint", "lib/fixedpoint.py"),
+    ("firmware.gait.resample", "firmware/gait/resample.py"),
+    ("firmware.gait.signals", "firmware/gait/signals.py"),
+    ("firmware.gait.steps", "firmware/gait/steps.py"),
+    ("firmware.gait.mounting", "firmware/gait/mounting.py"),
+    ("firmware.gait.direction", "firmware/gait/direction.py"),
+    ("firmware.gait.bouts", "firmware/gait/bouts.py"),
+    ("firmware.gait.pipeline", "firmware/gait/pipeline.py"),
+)
+
+
+class OutOfRange(AssertionError):
+    pass
+
+
+def checked(value, bits, where):
+    if isinstance(value, int) and not -(1 << bits) <= value < 1 << bits:
+        raise OutOfRange(f"{where}: {value} needs more than {bits + 1} bits")
+    return value
+
+
+class _Checks(ast.NodeTransformer):
+    def __init__(self, file):
+        self._file = file
+        self._bits = 0
+
+    def visit_FunctionDef(self, node):
+        viper = any(isinstance(d, ast.Attribute) and d.attr == "viper" for d in node.decorator_list)
+        outer, self._bits = self._bits, VIPER_BITS if viper else ORDINARY_BITS
+        node.body = [self.visit(statement) for statement in node.body]
+        self._bits = outer
+        return node
+
+    def _check(self, value, at):
+        if not self._bits:
+            return value  # at module level: once, at import
+        where = ast.Constant(f"{self._file}:{at.lineno}")
+        return ast.Call(ast.Name("_checked", ast.Load()), [value, ast.Constant(self._bits), where], [])
+
+    def visit_BinOp(self, node):
+        self.generic_visit(node)
+        return self._check(node, node)
+
+    def visit_UnaryOp(self, node):
+        return self.visit_BinOp(node)
+
+    def visit_AugAssign(self, node):
+        self.generic_visit(node)
+        source = ast.parse(ast.unparse(node.target), mode="eval").body
+        return ast.Assign([node.target], self._check(ast.BinOp(source, node.op, node.value), node))
+
+
+@pytest.fixture(scope="module")
+def gait():
+    """The modules with checks, under their own names while this module's tests run."""
+    kept = {name: sys.modules.pop(name, None) for name, _ in MODULES}
+    try:
+        for name, path in MODULES:
+            tree = _Checks(path).visit(ast.parse((device_root() / path).read_text()))
+            module = types.ModuleType(name)
+            module.__dict__["_checked"] = checked
+            sys.modules[name] = module
+            exec(compile(ast.fix_missing_locations(tree), path, "exec"), module.__dict__)
+            if name == "fixedpoint":
+                module.__dict__["WORD_SHIFT"] = 0
+        yield sys.modules["firmware.gait.pipeline"], sys.modules["firmware.gait.mounting"]
+    finally:
+        for name, module in kept.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
+
+
+def drive(gait, samples, placement="waist", rate_millihz=104000):
+    pipeline_module, mounting_module = gait
+    pipeline = pipeline_module.Pipeline(placement, mounting_module.Mounting.clip(), rate_millihz)
+    calibrator = mounting_module.Calibrator(rate_millihz)
+    words = array("h", np.ascontiguousarray(samples, "<i2").tobytes())
+    for start in range(0, len(samples), 26):
+        count = min(26, len(samples) - start)
+        block = words[start * 6 : (start + count) * 6]
+        pipeline.process(block, count)
+        calibrator.process(block, count)
+    pipeline.flush()
+    calibrator.mounting()
+    return len(pipeline.take_steps())
+
+
+def waves(period, phases, count=1200):
+    at = np.arange(count)[:, None]
+    return np.where(((at + np.array(phases)) // period) % 2, 32767, -32768).astype(np.int16)
+
+
+def gait_at_full_scale(count=1500):
+    """Regular enough to open the gate, as large as the sensor can say."""
+    phase = 2 * np.pi * np.arange(count) / 52
+    acc = np.stack([-7.5 * np.cos(phase), 2 * np.cos(phase / 2), 1 + 7.5 * np.sin(phase)], axis=1)
+    samples = np.zeros((count, 6))
+    samples[:, :3] = acc / 0.000488
+    return np.clip(samples, -32768, 32767).astype(np.int16)
+
+
+EXTREMES = {
+    "random": lambda: np.random.default_rng(2).integers(-32768, 32768, (1500, 6)).astype(np.int16),
+    "saturated high": lambda: np.full((400, 6), 32767, np.int16),
+    "saturated low": lambda: np.full((400, 6), -32768, np.int16),
+    "zero": lambda: np.zeros((200, 6), np.int16),
+    "one sample high among low": lambda: np.where(np.arange(900)[:, None] % 100 == 0, 32767, -32768).repeat(
+        6, 1
+    ),
+    "square, 1 sample": lambda: waves(1, [0] * 6),
+    "square, the filters' resonance": lambda: waves(36, [0] * 6),
+    "square, step rate": lambda: waves(26, [0, 13, 26, 0, 0, 0]),
+    "square, 2 s": lambda: waves(104, [0, 52, 104, 0, 0, 0]),
+    "gait at full scale": gait_at_full_scale,
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_extreme_samples_stay_within_the_devices_words(gait, name):
+    drive(gait, EXTREMES[name]())
+
+
+def test_the_full_scale_gait_goes_through_every_stage(gait):
+    assert drive(gait, gait_at_full_scale()) >= 10
+
+
+@pytest.mark.parametrize("rate_millihz", [20000, 103742, 250000])
+def test_resampling_extreme_samples_stays_within_the_devices_words(gait, rate_millihz):
+    drive(gait, EXTREMES["random"](), rate_millihz=rate_millihz)
+
+
+def test_walking_stays_within_the_devices_words(gait):
+    walk = Walk(seed=4).stand(1).walk("forward", steps=12).walk("backward", steps=8).stand(1)
+    assert drive(gait, walk.recording(placement="waist").samples) >= 15
+
+
+def test_the_check_itself_notices_an_overflow(gait):
+    signals = sys.modules["firmware.gait.signals"]
+    with pytest.raises(OutOfRange, match=r"signals\.py"):
+        signals._sum_products(array("h", [32767] * 2048), array("i", [0] * 6), 0, 156)
+
+
+def test_indices_stay_small_after_a_hundred_days(gait):
+    resampler = sys.modules["firmware.gait.resample"].Resampler(103742)
+    hundred_days = 100 * 86400 * 104
+    assert resampler.input_index(hundred_days) == hundred_days * 103742 // 104000
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "pattern", ["sisfall_D04*R01", "sisfall_F05_SA0*R01", "ipol110_1-*", "*walk-back*back"]
+)
+def test_real_motion_stays_within_the_devices_words(gait, pattern):
+    folder = device_root().parent / "shared/data/recordings/waist"
+    for path in sorted(folder.glob(pattern + ".npz"))[:3]:
+        drive(gait, recording.load(path).samples[:3000])
