@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from retrostep.walker.curves import Floats, Track, min_jerk
-from retrostep.walker.plan import LEFT, Footfall, Plan
+from retrostep.walker.plan import BALL, HEEL, LEFT, Footfall, Plan
 
 # The sensor sits on the laces: ahead of the middle of the foot, this high above the sole.
 SENSOR_PER_FOOT = 0.10
@@ -51,8 +51,13 @@ def foot_motion(plan: Plan, foot: int, time_s: Floats) -> Foot:
         old = fall.start_xy + old_along[:, None] * _unit(fall.start_heading)
         new = fall.end_xy - fall.slide_xy + slid + new_along[:, None] * _unit(fall.end_heading)
         xy[part] = old + swing[:, None] * (new - old)
-        hump = 16 * (swing * (1 - swing)) ** 2
-        up[part] += old_up + swing * (new_up - old_up) + manner.clearance_m * hump - SENSOR_UP_M
+        # Lifted so far that the sole clears the ground by what it should, all along the swing.
+        phase = np.clip((t - fall.lift_s) / (fall.contact_s - fall.lift_s), 0, 1)
+        hump = 64 * (phase * (1 - phase)) ** 3
+        hung = old_up + swing * (new_up - old_up)
+        lowest = np.maximum(_about_pivot(tilt, BALL, length)[1], _about_pivot(tilt, HEEL, length)[1])
+        needed = np.max((lowest - hung)[hump > 1e-3] / hump[hump > 1e-3], initial=0.0)
+        up[part] += hung + (needed + manner.clearance_m) * hump - SENSOR_UP_M
         roll[part] = np.radians(SWING_ROLL_DEG) * side_of(foot) * fall.effort * hump
         heading[part] = fall.start_heading + swing * (fall.end_heading - fall.start_heading)
     if not falls:

@@ -52,7 +52,7 @@ class _Gait:
     step_m: float
     to_left: bool = False
     taken: int = 0
-    owed: bool = False
+    owed: dict[str, float] | None = None  # how that step differs from the ordinary
 
 
 class Walk:
@@ -139,19 +139,16 @@ class Walk:
         self._need(steps >= 3, f"u_turn steps={steps}", "at least 3 steps")
         self._pay(closing=False)
         self._span("forward")
-        ordinary = gait.step_m
-        gait.step_m = 0.6 * ordinary
         start = self._heading
-        for k in range(1, steps + 1):
+        for k in range(1, steps):
             self._heading = start + np.radians(degrees) * k / steps
-            self._step(gait)
-        self._span("u-turn")
-        gait.step_m = ordinary
-        gait.owed = True
-        return self
+            self._step(gait, length=0.6)
+        self._heading = start + np.radians(degrees)
+        gait.owed = {"length": 0.6}
+        return self._span("u-turn")
 
     def stumble(self) -> "Walk":
-        """While walking: the swinging foot is caught, comes down early and short, quick steps restore balance."""
+        """While walking: the swinging foot is caught, comes down early and short, two quick steps restore balance."""
         gait = self._walking(("forward", "backward"), "stumble")
         self._pay(closing=False)
         way = 1.0 if gait.direction == "forward" else -1.0
@@ -162,12 +159,11 @@ class Walk:
         self._plan.jolts.append(Jolt(at_s, (-0.25 * way, 0.12 * self._either_side(), -0.10), 0.06))
         self._trunk_thrown(at_s, pitch_deg=15.0 * way, roll_deg=6.0 * self._either_side(), up_m=-0.045)
         self._step(gait, time=0.68, length=1.2, shock=2.0)
-        self._step(gait, time=0.85, length=0.75, shock=1.3)
-        gait.owed = True
+        gait.owed = {"time": 0.85, "length": 0.75, "shock": 1.3}
         return self
 
     def slip(self) -> "Walk":
-        """While walking: the foot that comes down slides on in the direction of travel, a quick step follows."""
+        """While walking: the foot that comes down slides on in the direction of travel, two quick steps follow."""
         gait = self._walking(("forward", "backward"), "slip")
         self._pay(closing=False)
         way = 1.0 if gait.direction == "forward" else -1.0
@@ -177,8 +173,7 @@ class Walk:
         self._plan.jolts.append(Jolt(at_s + 0.12, (0.15 * way, 0.15 * self._either_side(), -0.20), 0.08))
         self._trunk_thrown(at_s + 0.03, pitch_deg=-12.0 * way, roll_deg=7.0 * self._either_side(), up_m=-0.06)
         self._step(gait, time=0.62, length=0.5, shock=2.2)
-        self._step(gait, time=0.9, length=0.8, shock=1.2)
-        gait.owed = True
+        gait.owed = {"time": 0.9, "length": 0.8, "shock": 1.2}
         return self
 
     def sit(self, seconds: float = 5.0) -> "Walk":
@@ -300,7 +295,7 @@ class Walk:
         while not self._is_last(gait, count, steps, end_s):
             self._step(gait)
             count += 1
-        gait.owed = True
+        gait.owed = {}
         return self
 
     def _is_last(self, gait: _Gait, count: int, steps: int | None, end_s: float) -> bool:
@@ -445,9 +440,9 @@ class Walk:
     def _pay(self, closing: bool) -> None:
         """Take the step that the last call left open, as one among others or as the closing one."""
         gait = self._gait
-        if gait is not None and gait.owed:
-            gait.owed = False
-            self._step(gait, closing=closing)
+        if gait is not None and gait.owed is not None:
+            how, gait.owed = gait.owed, None
+            self._step(gait, closing=closing, **how)
 
     def _stop(self) -> None:
         gait = self._gait
