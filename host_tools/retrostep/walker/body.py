@@ -32,16 +32,22 @@ YAW_DEG_PER_M = 6.5
 LIST_DEG = 4.0
 TILT_DEG_PER_M_S2 = 0.8
 
-CONTACT_PULSE_S = 0.035
-DAMPING = 0.22
-SWAY_HZ, ROCK_HZ = 9.0, 8.0  # lateral and rotational ringing after a contact
-ROCK_DEG_S_PER_M_S = 700.0  # rotation that a push of 1 m/s gives the clip
-YIELD_LAG_S = 0.08
 # The rocker as a share of the leg. A jogger's leg is a spring, see _bouncing: no arc.
 ROCKERS = {"backward": BACKWARD_ROCKER_PER_LEG, "jog": 1.0}
+YIELD_LAG_S = 0.08  # the knee is bent most so long after contact
+
+# Ringing after a contact. The vertical mode is the person's; these are assumed.
+CONTACT_PULSE_S = 0.035
+DAMPING = 0.22
+FORE_AFT_HZ, SWAY_HZ, ROCK_HZ = 8.0, 9.0, 8.0
+INWARD = 0.9  # the leg in front stands outward, so its push is also inward: share of the upward one
+ROCK_DEG_S_PER_M_S = 700.0  # rotation that a push of 1 m/s gives the clip
+
+# The clip on its belt: how it follows, and the acceleration beyond which it gives no further.
 CLIP_HZ, CLIP_DAMPING = 4.0, 0.7
 GIVE_M_S2 = 3.5
-PAD_S = 4.0
+
+PAD_S = 4.0  # stillness before and after, many times the pendulum's 0.3 s
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def pelvis_motion(plan: Plan, time_s: Floats, rate_hz: float, rng: np.random.Gen
     )
     pitch = np.radians(-TILT_DEG_PER_M_S2 * fore_aft + trunk["pitch_deg"] + wander[:, 1] + rock[:, 1])
 
-    # The clip is heavy on its outer side: as the body is thrown up, it lags and noses up, as far as the belt lets it.
+    # The clip is heavy on its outer side: as the body is thrown up it lags and noses up, so far as the belt lets it.
     give = person.clip_give_deg * (2 * np.pi * CLIP_HZ) ** 2
     thrown = GIVE_M_S2 * np.tanh(curvature(height + push[:, 2], rate_hz) / GIVE_M_S2)
     pitch -= np.radians(mode_response(give * thrown, CLIP_HZ, CLIP_DAMPING, rate_hz))
@@ -142,8 +148,10 @@ def _height(plan: Plan, time_s: Floats, centre: Floats, rate_hz: float) -> Float
         rockers.append(leg * ROCKERS.get(fall.gait, ROCKER_PER_LEG))
         period_s = min(fall.contact_s - before_s, 0.8)
         before_s = fall.contact_s
-        turned = np.clip((time_s - fall.contact_s - YIELD_LAG_S) / period_s, -0.5, 0.5)
-        yielding -= fall.manner.yield_m / 2 * (1 + np.cos(2 * np.pi * turned))
+        low_s = fall.contact_s + YIELD_LAG_S
+        part = slice(*np.searchsorted(time_s, [low_s - period_s / 2, low_s + period_s / 2]))
+        turn = 2 * np.pi * (time_s[part] - low_s) / period_s
+        yielding[part] -= fall.manner.yield_m / 2 * (1 + np.cos(turn))
         feet[fall.foot] = fall.end_xy
     if not supports:
         return np.zeros_like(time_s)
@@ -222,20 +230,17 @@ def _ringing(plan: Plan, time_s: Floats, rate_hz: float) -> tuple[Floats, Floats
         way = {"forward": -1.0, "jog": -1.0, "backward": 1.0}.get(fall.gait, 0.0)
         size = LEG_MASS_SHARE * plan.person.tread * fall.shock * fall.effort
         side = side_of(fall.foot)
-        push = (size * manner.along_m_s * way, -0.9 * size * manner.down_m_s * side, size * manner.down_m_s)
+        sideways = -INWARD * size * manner.down_m_s * side
+        push = (size * manner.along_m_s * way, sideways, size * manner.down_m_s)
         add_pulse(pulses, time_s, fall.contact_s, push, CONTACT_PULSE_S)
     for jolt in plan.jolts:
         add_pulse(pulses, time_s, jolt.time_s, jolt.push_m_s, jolt.duration_s)
-    stiff = plan.person.stiffness_hz
-    moved = np.column_stack(
-        [
-            mode_response(pulses[:, k], f, DAMPING, rate_hz)
-            for k, f in enumerate((stiff * 1.2, SWAY_HZ, stiff))
-        ]
-    )
-    turned = pulses[:, [1, 0, 1]] * ROCK_DEG_S_PER_M_S * np.array([1.0, -1.0, 1.2])
-    rocked = np.column_stack([mode_response(turned[:, k], ROCK_HZ, DAMPING, rate_hz) for k in range(3)])
-    return moved, rocked
+    modes_hz = (FORE_AFT_HZ, SWAY_HZ, plan.person.stiffness_hz)
+    moved = [mode_response(push, f, DAMPING, rate_hz) for push, f in zip(pulses.T, modes_hz, strict=True)]
+    # A push to the side lists and turns the pelvis, one backward tips it forward.
+    turned = pulses[:, [1, 0, 1]] * np.array([1.0, -1.0, 1.2]) * ROCK_DEG_S_PER_M_S
+    rocked = [mode_response(spin, ROCK_HZ, DAMPING, rate_hz) for spin in turned.T]
+    return np.column_stack(moved), np.column_stack(rocked)
 
 
 def add_pulse(

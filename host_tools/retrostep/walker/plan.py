@@ -48,8 +48,8 @@ class Manner:
 
 MANNERS = {
     # Heel first. Angles and times as in ordinary gait: about 50 degrees toe-down at toe-off with the pitch rate
-    # near its peak, 20 degrees toe-up at heel contact, flat some 75 ms later.
-    "forward": Manner(42, 420, 0.25, BALL, -20, 0, 0.075, HEEL, 0.02, 0.40, 0.35),
+    # near its peak, 20 degrees toe-up at heel contact, flat some 95 ms later.
+    "forward": Manner(42, 420, 0.25, BALL, -20, 0, 0.095, HEEL, 0.02, 0.40, 0.35),
     # Toe first. Backward walking runs much like forward walking in reverse (Winter, Pluck and Yang 1989):
     # the toe meets the ground, the heel is lowered, and at the end the foot leaves over its heel.
     "backward": Manner(-15, 0, 0.14, HEEL, 30, -400, 0.09, BALL, 0.03, 0.25, 0.15, yield_m=0.006),

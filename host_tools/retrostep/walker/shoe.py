@@ -70,10 +70,11 @@ def foot_centres(plan: Plan, time_s: Floats) -> Floats:
     out = np.empty((len(time_s), 2, 2))
     for foot in range(2):
         out[:, foot] = plan.feet_xy[foot]
-        for fall in (fall for fall in plan.footfalls if fall.foot == foot):
-            after = slice(int(np.searchsorted(time_s, fall.lift_s)), None)
-            swing = min_jerk((time_s[after] - fall.lift_s) / (fall.contact_s - fall.lift_s))
-            out[after, foot] = fall.start_xy + swing[:, None] * (fall.end_xy - fall.start_xy)
+        falls = [fall for fall in plan.footfalls if fall.foot == foot]
+        bounds = np.searchsorted(time_s, [*(fall.lift_s for fall in falls), np.inf])
+        for fall, (begin, end) in zip(falls, pairwise(bounds), strict=True):
+            swing = min_jerk((time_s[begin:end] - fall.lift_s) / (fall.contact_s - fall.lift_s))
+            out[begin:end, foot] = fall.start_xy + swing[:, None] * (fall.end_xy - fall.start_xy)
     return out
 
 
