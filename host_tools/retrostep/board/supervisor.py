@@ -143,6 +143,9 @@ class VirtualBoard:
         self._stopping = False
         self._failure: BoardError | None = None
         self._reached = 0
+        self._last_stats: FlashStats | None = None
+        self._commands_sent = 0
+        self._unconfirmed: dict[int, dict[str, Any]] = {}
 
     # -- life cycle ---------------------------------------------------------------------------------------
 
@@ -182,6 +185,8 @@ class VirtualBoard:
             self._thread.join(timeout=10)
         for link in self._links:
             link.close()
+        if self._counters.exists():
+            self._last_stats = self.flash_stats()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
@@ -230,6 +235,16 @@ class VirtualBoard:
                 return event
             self._check()
             raise BoardTimeout(f"no event {kind} {data} within {timeout_s:g} s; last: {self.events[-5:]}")
+
+    def wait_for_output(self, text: bytes, timeout_s: float = 10.0) -> None:
+        """Wait until the board has printed `text`, counting what it printed before (the last MiB of it)."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: text in self.console or self._failure, timeout_s):
+                raise BoardTimeout(
+                    f"no output {text!r} within {timeout_s:g} s; last: {bytes(self.console[-500:])!r}"
+                )
+            if text not in self.console:
+                self._check()
 
     # -- the world around the board ---------------------------------------------------------------------
 
@@ -304,7 +319,9 @@ class VirtualBoard:
         self._do(lambda: self._send(command))
 
     def flash_stats(self) -> FlashStats:
-        """Counters of the flash since `start`, also after a cut."""
+        """Counters of the flash since `start`, also after a cut and after `stop`."""
+        if self._last_stats:
+            return self._last_stats
         numbers = np.fromfile(self._counters, dtype="<u4")
         programs, in_bytes, erases, violations, *per_block = (int(value) for value in numbers)
         return FlashStats(programs, in_bytes, erases, violations, tuple(per_block))
@@ -401,8 +418,11 @@ class VirtualBoard:
             self._fail(BoardError(f"cannot start MicroPython: {error}"))
             return
         self._powered = True
-        self._selector.register(self._life.tty, selectors.EVENT_READ, self._from_tty)
-        self._selector.register(self._life.events, selectors.EVENT_READ, self._from_channel)
+        for command in self._unconfirmed.values():
+            self._life.send(command)
+        life = self._life
+        self._selector.register(life.tty, selectors.EVENT_READ, lambda: self._from_tty(life))
+        self._selector.register(life.events, selectors.EVENT_READ, lambda: self._from_channel(life))
 
     def _end(self) -> None:
         """Kill the present life, after taking what it printed."""
@@ -421,6 +441,7 @@ class VirtualBoard:
             return
         self._end()
         self._powered = False
+        self._unconfirmed.clear()
         self._note({"event": "power_off", "us": self._now_us})
 
     def _fail(self, error: BoardError) -> None:
@@ -496,10 +517,11 @@ class VirtualBoard:
                 return
             del self._to_board[:done]
 
-    def _from_tty(self) -> None:
-        assert self._life and self._outside
+    def _from_tty(self, life: "_Life") -> None:
+        if life is not self._life:
+            return
         try:
-            data = os.read(self._life.tty, 4096)
+            data = os.read(life.tty, 4096)
         except BlockingIOError:
             return
         except OSError:
@@ -530,9 +552,9 @@ class VirtualBoard:
         if self._outside_open:
             self._outside.write(data)
 
-    def _from_channel(self) -> None:
-        life = self._life
-        assert life
+    def _from_channel(self, life: "_Life") -> None:
+        if life is not self._life:
+            return
         try:
             data = os.read(life.events, 65536)
         except OSError:
@@ -548,6 +570,9 @@ class VirtualBoard:
     def _note(self, message: dict[str, Any]) -> None:
         """Book one message of the board and act on it."""
         kind = message.pop("event")
+        if kind == "obeyed":
+            self._unconfirmed.pop(message["n"], None)
+            return
         us = message.pop("us", self._now_us)
         state = message.pop("state", None)
         repl = message.pop("repl", "friendly")
@@ -588,8 +613,12 @@ class VirtualBoard:
         )
 
     def _send(self, command: dict[str, Any]) -> None:
+        """Pass a command to the board. What a life did not get to before its end goes to the next one."""
         if self._life:
-            self._life.send(command)
+            self._commands_sent += 1
+            numbered = {**command, "n": self._commands_sent}
+            self._unconfirmed[self._commands_sent] = numbered
+            self._life.send(numbered)
 
 
 def _at(entry: Sequence[Any]) -> float:

@@ -66,7 +66,7 @@ try:
     _device = flash.Flash(_order["image"])
     if _order["action"] == "create":
         vfs.VfsLfs2.mkfs(_device)
-    vfs.mount(_device, _FLASH)
+    vfs.mount(vfs.VfsLfs2(_device, mtime=False), _FLASH)
     _action = {"create": _install, "install": _install, "list": _list, "extract": _extract}[_order["action"]]
     _answer["value"] = _action(_order)
     vfs.umount(_FLASH)

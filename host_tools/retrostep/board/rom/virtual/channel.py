@@ -36,7 +36,10 @@ def dispatch():
     line = _in.readline()
     if not line:
         halt()
-    obey(json.loads(line))
+    command = json.loads(line)
+    # Confirmed first: a command may end this life, and must not be repeated to the next one.
+    send({"event": "obeyed", "n": command["n"]})
+    obey(command)
 
 
 def obey(command):

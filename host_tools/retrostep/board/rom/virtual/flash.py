@@ -15,6 +15,9 @@ from virtual import channel, clock
 
 _COUNTERS = 16
 
+# The board's flash, once start.py has opened it.
+device = None
+
 
 @micropython.viper
 def _program(cells: ptr8, data: ptr8, n: int) -> int:
