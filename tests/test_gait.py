@@ -34,6 +34,11 @@ def there_and_back(seed: int = 3) -> Recording:
     return walk.walk("backward", steps=14).stand(2).recording(placement="waist")
 
 
+def shoe_there_and_back(seed: int = 3) -> Recording:
+    walk = Walk(seed=seed).stand(2).walk("forward", steps=12).stand(1)
+    return walk.walk("backward", steps=12).stand(2).recording(placement="shoe")
+
+
 def run(samples: array, pipeline: Pipeline, block: int = BLOCK) -> tuple[list, list]:
     steps: list = []
     events: list = []
@@ -58,6 +63,7 @@ def white(count: int = 1500) -> array:
 
 INPUTS = {
     "walk": lambda: words(there_and_back()),
+    "walking shoe": lambda: words(shoe_there_and_back()),
     "random int16": white,
     "full-scale square wave": lambda: square(26),
     "full-scale square wave, fast": lambda: square(3),
@@ -67,17 +73,31 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
-@pytest.mark.parametrize(("rate_millihz", "mounted"), [(104000, True), (52000, True), (103742, False)])
-def test_cpython_and_micropython_agree_on_every_frame_and_step(name, rate_millihz, mounted, tmp_path):
+@pytest.mark.parametrize(
+    ("placement", "rate_millihz", "mounted"),
+    [
+        ("waist", 104000, True),
+        ("waist", 52000, True),
+        ("waist", 103742, False),
+        ("shoe", 104000, True),
+        ("pocket", 104000, False),
+    ],
+)
+def test_cpython_and_micropython_agree_on_every_frame_and_step(
+    name, placement, rate_millihz, mounted, tmp_path
+):
     samples = INPUTS[name]()[: 6 * 2500]
     path = tmp_path / "samples"
     path.write_bytes(samples.tobytes())
-    arguments = (str(device_root()), str(path), "waist", str(rate_millihz), str(int(mounted)))
+    arguments = (str(device_root()), str(path), placement, str(rate_millihz), str(int(mounted)))
     done = interpreter.run(TRACE, *arguments, heap="8m")
     assert done.returncode == 0, done.stdout.decode()[-2000:]
-    here = list(trace(samples, "waist", rate_millihz, mounted))
+    here = list(trace(samples, placement, rate_millihz, mounted))
     assert done.stdout.decode().splitlines() == here
-    assert len(here) >= len(samples) // 6 * 104000 // rate_millihz // 13
+    if placement != "shoe":
+        assert len(here) >= len(samples) // 6 * 104000 // rate_millihz // 13
+    elif name == "walking shoe":
+        assert len(here) >= 8
 
 
 VIPER_FUNCTION = re.compile(r"@micropython\.viper\ndef (\w+)\(([^)]*)\)")
@@ -130,6 +150,28 @@ def test_a_walk_there_and_back_is_counted_both_ways():
     assert abs(directions.count(BACKWARD) - 14) <= 3
     opened = [detail for _, kind, detail in events if kind == "bout_opened"]
     assert [d for d in opened if d != UNKNOWN] == [FORWARD, BACKWARD]
+
+
+def test_a_shoe_counts_its_own_strides_both_ways():
+    recording = shoe_there_and_back()
+    steps, _ = run(words(recording), Pipeline("shoe", Mounting.clip()))
+    directions = [step.direction for step in steps]
+    assert abs(directions.count(FORWARD) - len(recording.step_times_s("forward"))) <= 2
+    assert abs(directions.count(BACKWARD) - len(recording.step_times_s("backward"))) <= 2
+
+
+def test_a_shoe_learns_where_its_toe_is():
+    walk = (
+        Walk(seed=5).stand(2).walk("forward", steps=16).stand(1).recording(placement="shoe").rotated(130, 20)
+    )
+    calibrator = Calibrator(placement="shoe")
+    calibrator.process(words(walk), len(walk.samples))
+    mounting = calibrator.mounting()
+    assert mounting is not None, calibrator.reason
+    steps, _ = run(words(shoe_there_and_back().rotated(130, 20)), Pipeline("shoe", mounting))
+    directions = [step.direction for step in steps]
+    assert directions.count(FORWARD) >= 4
+    assert directions.count(BACKWARD) >= 4
 
 
 def test_steps_are_settled_in_order_once_and_soon():

@@ -23,8 +23,10 @@ MODULES = (
     ("firmware.gait.resample", "firmware/gait/resample.py"),
     ("firmware.gait.signals", "firmware/gait/signals.py"),
     ("firmware.gait.steps", "firmware/gait/steps.py"),
-    ("firmware.gait.mounting", "firmware/gait/mounting.py"),
     ("firmware.gait.direction", "firmware/gait/direction.py"),
+    ("firmware.gait.shoe", "firmware/gait/shoe.py"),
+    ("firmware.gait.trunk", "firmware/gait/trunk.py"),
+    ("firmware.gait.mounting", "firmware/gait/mounting.py"),
     ("firmware.gait.bouts", "firmware/gait/bouts.py"),
     ("firmware.gait.pipeline", "firmware/gait/pipeline.py"),
 )
@@ -95,7 +97,7 @@ def gait():
 def drive(gait, samples, placement="waist", rate_millihz=104000):
     pipeline_module, mounting_module = gait
     pipeline = pipeline_module.Pipeline(placement, mounting_module.Mounting.clip(), rate_millihz)
-    calibrator = mounting_module.Calibrator(rate_millihz)
+    calibrator = mounting_module.Calibrator(rate_millihz, placement)
     words = array("h", np.ascontiguousarray(samples, "<i2").tobytes())
     for start in range(0, len(samples), 26):
         count = min(26, len(samples) - start)
@@ -121,6 +123,16 @@ def gait_at_full_scale(count=1500):
     return np.clip(samples, -32768, 32767).astype(np.int16)
 
 
+def foot_at_full_scale(count=1500):
+    """Still for 0.4 s, then 0.6 s of the largest rates and accelerations, which come back to where they began."""
+    samples = np.zeros((count, 6), np.int16)
+    samples[:, 2] = 2049
+    for start in range(42, count - 62, 104):
+        out = np.r_[np.ones(15), -np.ones(31), np.ones(16)] * 32767
+        samples[start : start + 62] = np.stack([out, -out, out, -out, out, out], axis=1)
+    return samples
+
+
 EXTREMES = {
     "random": lambda: np.random.default_rng(2).integers(-32768, 32768, (1500, 6)).astype(np.int16),
     "saturated high": lambda: np.full((400, 6), 32767, np.int16),
@@ -134,12 +146,23 @@ EXTREMES = {
     "square, step rate": lambda: waves(26, [0, 13, 26, 0, 0, 0]),
     "square, 2 s": lambda: waves(104, [0, 52, 104, 0, 0, 0]),
     "gait at full scale": gait_at_full_scale,
+    "foot at full scale": foot_at_full_scale,
 }
 
 
+@pytest.mark.parametrize("placement", ["waist", "shoe"])
 @pytest.mark.parametrize("name", EXTREMES)
-def test_extreme_samples_stay_within_the_devices_words(gait, name):
-    drive(gait, EXTREMES[name]())
+def test_extreme_samples_stay_within_the_devices_words(gait, name, placement):
+    drive(gait, EXTREMES[name](), placement)
+
+
+def test_a_walking_shoe_stays_within_the_devices_words(gait):
+    walk = Walk(seed=4).stand(1).walk("forward", steps=12).walk("backward", steps=8).stand(1)
+    assert drive(gait, walk.recording(placement="shoe").samples, "shoe") >= 6
+
+
+def test_a_foot_thrown_at_full_scale_goes_through_the_strapdown(gait):
+    assert drive(gait, foot_at_full_scale(), "shoe") >= 5
 
 
 def test_the_full_scale_gait_goes_through_every_stage(gait):

@@ -183,6 +183,28 @@ def test_calibration_finds_forward_on_any_turn_of_the_clip(replayer):
     assert np.percentile(errors, 95) < 25
 
 
+def test_strides_at_the_shoe_are_counted_and_forward_once_calibrated(replayer):
+    recordings = load("shoe/ipol110_*")
+    replays = [replayer.replay(one, mounting=replayer.calibrate(one)) for one in recordings]
+    mape = np.mean([count_error(*pair) for pair in zip(recordings, replays, strict=True)])
+    counts = directions(replays)
+    close, near = f1(recordings, replays, 0.1), f1(recordings, replays, 0.25)
+    show("ipol110 shoe", mape=mape, f1_100ms=close, f1_250ms=near, forward=share(counts, "forward"))
+    show("ipol110 shoe", backward=counts["backward"], sideways=counts["sideways"], unknown=counts["unknown"])
+    assert mape <= 0.06
+    assert near >= 0.95
+    assert counts["forward"] >= 0.85 * counts.total()
+    assert counts["backward"] <= 0.01 * counts.total()
+
+
+@pytest.mark.parametrize(("style", "direction"), [("walk-back", "backward"), ("walk", "forward")])
+def test_direction_at_the_shoe_is_right_in_motion_capture(replayer, style, direction):
+    counts = directions(replay_all(replayer, load(f"shoe/*_{style}_*.npz")))
+    show(f"bandai {style} shoe", steps=counts.total(), right=share(counts, direction))
+    assert counts.total() >= 60
+    assert share(counts, direction) >= 0.97
+
+
 def test_steps_settle_within_about_a_second(replayer):
     waits = []
     for one in replay_all(replayer, load("waist/ipol110_*")):

@@ -1,7 +1,8 @@
 """How the clip sits on the wearer, and how ten steps forward teach it.
 
 A Mounting says which way is up and which way is forward in the clip's own axes while the wearer stands and
-walks upright. The Calibrator finds it from at least STEPS_MIN steps declared to be forward: over each step the
+walks upright. The Calibrator finds it from at least STEPS_MIN steps declared to be forward (strides, at the shoe).
+At the shoe forward is the mean of where the strides went. At the waist, over each step the
 horizontal acceleration is correlated with the vertical velocity. Walking forward that correlation is negative
 along the direction of travel and small across it, so the axis is minus the vector of correlations. (Sway, the
 largest horizontal motion of many patients, does not correlate with the vertical at this frequency; that is why
@@ -15,6 +16,7 @@ import struct
 from fixedpoint import ONE_Q14, dot_q14, isqrt, percent_of_root, percent_of_roots, unit_q14
 
 from firmware.gait.resample import FRAME, Resampler
+from firmware.gait.shoe import StrideTracker
 from firmware.gait.signals import (
     FORWARD_ACC,
     LEFT_ACC,
@@ -83,13 +85,18 @@ class Calibrator:
     """
 
     STEPS_MIN = 10
+    # One foot makes every other step.
+    STRIDES_MIN = 5
     # Steps whose axes agree perfectly give 100; random directions give about 100 / sqrt(steps).
     QUALITY_MIN = 40
 
-    def __init__(self, rate_millihz=104000):
+    def __init__(self, rate_millihz=104000, placement="waist"):
         self._resampler = Resampler(rate_millihz)
         self._front = FrontEnd()
         self._detector = StepDetector(self._front)
+        self._strides = []
+        self._tracker = StrideTracker(None, self._strides) if placement == "shoe" else None
+        self.steps_min = self.STRIDES_MIN if self._tracker else self.STEPS_MIN
         self.steps = 0
         self.reason = "no steps yet: walk ten steps straight ahead"
         self._axis = [0, 0, 0]
@@ -101,6 +108,11 @@ class Calibrator:
         resampler = self._resampler
         resampler.feed(samples, count)
         while resampler.take():
+            if self._tracker:
+                self._tracker.feed(resampler.frame, FRAME)
+                while self._strides:
+                    self._learn_stride(*self._strides.pop())
+                continue
             self._front.feed(resampler.frame, FRAME)
             self._detector.feed()
             accepted = self._detector.accepted
@@ -112,10 +124,10 @@ class Calibrator:
         """The mounting learned so far, or None and the reason in `reason`."""
         while self._detector.accepted:
             self._learn(self._detector.accepted.pop(0))
-        if self.steps < self.STEPS_MIN:
+        if self.steps < self.steps_min:
             self.reason = "%d steps seen, expected at least %d: walk on straight ahead" % (
                 self.steps,
-                self.STEPS_MIN,
+                self.steps_min,
             )
             return None
         if self._run_steps * 4 > self.steps:
@@ -133,6 +145,13 @@ class Calibrator:
             return None
         self.reason = ""
         return Mounting(up, forward, quality)
+
+    def _learn_stride(self, level, up):
+        direction = [0, 0, 0]
+        if not unit_q14(level[0], level[1], level[2], direction):
+            return
+        self.steps += 1
+        self._add(direction, 100, up)
 
     def _learn(self, step):
         if not step.samples:
@@ -152,9 +171,11 @@ class Calibrator:
         )
         forward = self._front.axis(FORWARD_ACC)
         left = self._front.axis(LEFT_ACC)
-        up = self._front.axis(VERTICAL_ACC)
+        axis = [(direction[0] * forward[i] + direction[1] * left[i]) >> 14 for i in range(3)]
+        self._add(axis, weight, self._front.axis(VERTICAL_ACC))
+
+    def _add(self, axis, weight, up):
         for i in range(3):
-            along = (direction[0] * forward[i] + direction[1] * left[i]) >> 14
-            self._axis[i] += (along * weight) >> 7
+            self._axis[i] += (axis[i] * weight) >> 7
             self._up[i] += up[i] >> 4
         self._weight += (ONE_Q14 * weight) >> 7

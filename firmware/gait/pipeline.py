@@ -6,26 +6,21 @@
     for index, kind, detail in pipeline.take_events(): ...
 
 Samples are 0.488 mg and 70 mdps per LSB at `rate_millihz`. Indices count samples at that rate from the first
-one on. A step is settled once its neighbours are known, at the latest SETTLE_SAMPLES after it; it is reported
+one on. A step is settled once its neighbours are known, at the latest about 1.4 s after it; it is reported
 once and never revised. How the samples are cut into blocks changes only `decided_index`.
 """
 
 from collections import namedtuple
 
 from firmware.gait.bouts import BoutTracker
-from firmware.gait.direction import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN, decide
+from firmware.gait.direction import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN
 from firmware.gait.resample import FRAME, Resampler
-from firmware.gait.signals import FrontEnd
-from firmware.gait.steps import StepDetector
+from firmware.gait.shoe import StrideTracker
+from firmware.gait.trunk import TrunkTracker
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
 
 PLACEMENTS = ("waist", "shoe", "pocket")
-# A step waits this long for its successor, 1.4 s at 104 Hz.
-SETTLE_SAMPLES = 146
-# The peak of the smoothed vertical acceleration lies in the loading response, 40 ms after the contact.
-_CONTACT_SAMPLES = 4
-
 # confidence is 0 .. 100; stability is 0 .. 100 or None where it is not known.
 Step = namedtuple("Step", ("contact_index", "decided_index", "direction", "confidence", "stability"))
 
@@ -35,9 +30,9 @@ _NONE = ()
 class Pipeline:
     """Gait of one wearer from one clip.
 
-    placement: "waist"; "pocket" counts with the waist's rhythm but without its posture, and knows no direction;
-    "shoe". mounting: a Mounting, or None where it is unknown: then waist steps count and their
-    direction is unknown.
+    placement: "waist"; "shoe", where each stride of that foot counts once; "pocket", which counts with the waist's
+    rhythm but without its posture, and knows no direction. mounting: a Mounting, or None where it is unknown: then
+    steps count and their direction is unknown.
     """
 
     def __init__(self, placement, mounting=None, rate_millihz=104000):
@@ -47,14 +42,17 @@ class Pipeline:
         self.model_id = "physics-%s-1" % placement
         self.sample_index = 0
         self._origin = 0
-        self._mounting = mounting if placement == "waist" else None
         self._resampler = Resampler(rate_millihz)
-        self._front = FrontEnd(self._mounting)
-        self._detector = StepDetector(self._front, self._mounting, placement == "waist")
+        if placement == "shoe":
+            self._tracker = StrideTracker(mounting)
+        elif placement == "pocket":
+            self._tracker = TrunkTracker(in_pocket=True)
+        else:
+            self._tracker = TrunkTracker(mounting)
         self._steps = []
         self._events = []
         self._bouts = BoutTracker(self._events)
-        self._previous = None
+        self._in_bout = False
 
     def process(self, samples, count):
         """Take `count` samples. Allocates nothing unless a peak is found."""
@@ -86,40 +84,30 @@ class Pipeline:
         self.sample_index += lost
         self._origin = self.sample_index
         self._resampler.restart()
-        self._front.restart()
-        self._detector.restart()
+        self._tracker.restart()
 
     def flush(self):
         """The recording ends here: settle what is pending."""
         rest = self._resampler.rest()
         if rest:
             self._frame(rest)
-        self._detector.restart()
-        self._settle()
+        self._tracker.finish()
+        self._report()
 
     def _frame(self, count):
-        self._front.feed(self._resampler.frame, count)
-        self._detector.feed()
-        if self._detector.accepted or self._previous:
-            self._settle()
+        tracker = self._tracker
+        tracker.feed(self._resampler.frame, count)
+        if tracker.settled or (self._in_bout and not tracker.walking):
+            self._report()
 
-    def _settle(self):
-        accepted = self._detector.accepted
-        walking = self._detector.walking
-        while len(accepted) > 1:
-            self._decide(accepted.pop(0), accepted[0])
-        if accepted and not (walking and self._front.index - accepted[0].index < SETTLE_SAMPLES):
-            self._decide(accepted.pop(0), None)
-        if not walking and self._previous:
-            self._previous = None
+    def _report(self):
+        tracker = self._tracker
+        for index, direction, confidence in tracker.settled:
+            contact = self._resampler.input_index(index) + self._origin
+            self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
+            self._bouts.feed(contact, direction)
+            self._in_bout = True
+        tracker.settled.clear()
+        if self._in_bout and not tracker.walking:
+            self._in_bout = False
             self._bouts.end(self.sample_index)
-
-    def _decide(self, step, following):
-        direction, confidence = UNKNOWN, 0
-        if self._mounting:
-            direction, confidence = decide(step, self._previous, following)
-        step.taken = True
-        self._previous = step
-        contact = self._resampler.input_index(max(0, step.index - _CONTACT_SAMPLES)) + self._origin
-        self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
-        self._bouts.feed(contact, direction)

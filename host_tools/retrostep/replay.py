@@ -95,9 +95,10 @@ class Replayer:
     ) -> None:
         self.close()
 
-    def calibrate(self, recording: Recording) -> bytes:
+    def calibrate(self, recording: Recording, placement: str | None = None) -> bytes:
         """The packed mounting learned from a recording of forward walking."""
-        for answer in self._ask(recording, {"calibrate": True}):
+        job = {"calibrate": True, "placement": placement or recording.placement}
+        for answer in self._ask(recording, job):
             if answer[0] == "mounting":
                 return bytes.fromhex(answer[1])
             if answer[0] == "failed":

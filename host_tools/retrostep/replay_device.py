@@ -4,7 +4,7 @@ Started as `micropython replay_device.py ROOT`, ROOT being the folder that holds
 job a line from stdin, a JSON object:
 
     {"samples": PATH, "rate_millihz": R, "placement": P, "mounting": HEX or null}     replay
-    {"samples": PATH, "rate_millihz": R, "calibrate": true}                           learn the mounting
+    {"samples": PATH, "rate_millihz": R, "placement": P, "calibrate": true}            learn the mounting
 
 where PATH is a file of interleaved little-endian int16 samples. Answers with JSON arrays, one a line, indices
 being sample numbers: ["step", contact, decided, direction, confidence, stability], ["event", index, kind],
@@ -67,7 +67,7 @@ def replay(job):
 
 
 def calibrate(job):
-    calibrator = Calibrator(job["rate_millihz"])
+    calibrator = Calibrator(job["rate_millihz"], job["placement"])
     feed(job["samples"], calibrator.process)
     mounting = calibrator.mounting()
     if mounting:

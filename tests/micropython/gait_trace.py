@@ -17,25 +17,30 @@ def checksum(words):
     return total
 
 
+def record(front, frames):
+    """Have a line added to `frames` whenever `front` is fed."""
+    feed = front.feed
+
+    def recorded(frame, count):
+        feed(frame, count)
+        newest = [front.ring[((front.index - 1 - k) % 512) * 4 + c] for k in range(count) for c in range(4)]
+        line = [front.index, checksum(newest)]
+        line.extend(checksum(finder.peaks[: 1 + 2 * finder.peaks[0]]) for finder in front.finders)
+        frames.append("frame " + " ".join([str(value) for value in line]))
+
+    front.feed = recorded
+
+
 def trace(samples, placement, rate_millihz, mounted):
     """samples: array('h'), six channels interleaved. Yields the lines."""
     from firmware.gait.mounting import Mounting
     from firmware.gait.pipeline import Pipeline
 
     pipeline = Pipeline(placement, Mounting.clip() if mounted else None, rate_millihz)
-    front = pipeline._front
-    feed = front.feed
     frames = []
-
-    def recorded(frame, count):
-        feed(frame, count)
-        line = [front.index, checksum(front.ring[-4 * 13 :]), checksum(front.ring[: 4 * 13])]
-        newest = [front.ring[((front.index - 1 - k) % 512) * 4 + c] for k in range(count) for c in range(4)]
-        line.append(checksum(newest))
-        line.extend(checksum(finder.peaks[: 1 + 2 * finder.peaks[0]]) for finder in front.finders)
-        frames.append("frame " + " ".join([str(value) for value in line]))
-
-    front.feed = recorded
+    front = getattr(pipeline._tracker, "front", None)
+    if front:
+        record(front, frames)
     total = len(samples) // 6
     for start in range(0, total, BLOCK):
         count = min(BLOCK, total - start)

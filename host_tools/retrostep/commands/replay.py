@@ -59,7 +59,7 @@ def replay(
     if calibrate is not None:
         with Replayer() as replayer:
             try:
-                mounting = replayer.calibrate(recording.load(calibrate))
+                mounting = replayer.calibrate(recording.load(calibrate), placement)
             except (RecordingError, ReplayError, OSError) as error:
                 errors.print(str(error), style="red", markup=False)
                 raise typer.Exit(EXIT_SOME_FAILED) from error
