@@ -32,7 +32,6 @@ from firmware.gait.signals import (
 from firmware.gait.steps import StepDetector
 
 _FORMAT = "<6hB"
-_COS_SLIPPED = 13421  # 35 degrees
 # A step is run, not walked, where the vertical rms exceeds 0.38 g (ring units) and the horizontal one is less than
 # 60 percent of it.
 _RUN_RMS = 195
@@ -69,10 +68,6 @@ class Mounting:
             raise ValueError("mounting: %d bytes, expected %d; calibrate again" % (len(data), cls.SIZE))
         words = struct.unpack(_FORMAT, data)
         return cls(words[0:3], words[3:6], words[6])
-
-    def slipped(self, up):
-        """Whether a wearer who is upright now must have moved the clip since: `up` is 35 degrees off."""
-        return dot_q14(self.gravity, up) < _COS_SLIPPED
 
 
 class Calibrator:

@@ -26,10 +26,8 @@ from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, unit_q14
 
 from firmware.gait.resample import FRAME
 
-# Detection signal and vertical acceleration: quarters of an LSB.
+# Of the detection signal and the vertical acceleration: quarters of an LSB. (The ring's unit is four LSB.)
 UNITS_PER_G = 8197
-# Ring: four LSB.
-RING_UNIT_UG = 1952
 # Windows of the two detection signals: 8 Hz and 4.5 Hz are their first nulls.
 NARROW, WIDE = 13, 23
 
@@ -44,7 +42,6 @@ PEAKS_MAX = 4
 S_FORWARD_VELOCITY, S_LEFT_VELOCITY, S_FORWARD2, S_LEFT2, S_VELOCITY2, S_VERTICAL2 = 0, 1, 2, 3, 4, 5
 SUMS = 6
 
-_GRAVITY_SAMPLES = 104
 _LEAST_GRAVITY = UNITS_PER_G // 5
 
 
