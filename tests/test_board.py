@@ -411,7 +411,7 @@ def test_power_cut_at_a_virtual_time_stops_the_board_there(image):
         assert printed(board).split() == ["0", "1000", "2000", "3000", "4000"]
         board.power_on()
         board.advance(1)
-        assert printed(board).split()[5:] == ["0", "1000"]
+        assert printed(board).split()[5:] == ["0", "1000"], "what happens at the last instant belongs to it"
 
 
 def test_a_stopped_board_says_so(image):

@@ -207,6 +207,13 @@ class VirtualBoard:
         with self._lock:
             return self._powered
 
+    def check(self) -> None:
+        """Raise what ended the board, if something did."""
+        if self._failure:
+            raise self._failure
+        if self._stopping or not self._thread:
+            raise BoardError("the board is not running: call start()")
+
     def serial(self) -> SerialLink:
         """A link to the serial port for this process; sees what the board prints from now on."""
         link = SerialLink(lambda data: self._do(lambda: self._to_board.extend(data)))
@@ -233,7 +240,7 @@ class VirtualBoard:
             event = found()
             if event:
                 return event
-            self._check()
+            self.check()
             raise BoardTimeout(f"no event {kind} {data} within {timeout_s:g} s; last: {self.events[-5:]}")
 
     def wait_for_output(self, text: bytes, timeout_s: float = 10.0) -> None:
@@ -244,14 +251,14 @@ class VirtualBoard:
                     f"no output {text!r} within {timeout_s:g} s; last: {bytes(self.console[-500:])!r}"
                 )
             if text not in self.console:
-                self._check()
+                self.check()
 
     # -- the world around the board ---------------------------------------------------------------------
 
     def advance(self, seconds: float, timeout_s: float = 120.0) -> None:
         """Let `seconds` of virtual time pass as fast as they go (at wall speed while the port is in use)."""
         with self._changed:
-            self._check()
+            self.check()
             us = round(seconds * 1e6)
             if not self._powered:
                 self._now_us += us
@@ -262,7 +269,7 @@ class VirtualBoard:
             done = self._changed.wait_for(
                 lambda: self._reached != before or self._failure or not self._powered, timeout_s
             )
-            self._check()
+            self.check()
             if not done:
                 raise BoardTimeout(
                     f"{seconds:g} virtual seconds were not over after {timeout_s:g} s of wall time; the board is "
@@ -329,15 +336,15 @@ class VirtualBoard:
     def cut_power(self) -> None:
         """Take the power away at once. The flash keeps what had been programmed."""
         with self._changed:
-            self._check()
+            self.check()
             self._do(self._cut)
             self._changed.wait_for(lambda: not self._powered or self._failure, 10)
-            self._check()
+            self.check()
 
     def power_on(self) -> None:
         """Give the power back, and wait until the board has started."""
         with self._changed:
-            self._check()
+            self.check()
             if self._powered:
                 raise BoardError("the board has power already: cut_power() first")
             before = len(self.events)
@@ -350,17 +357,11 @@ class VirtualBoard:
             booted = self._changed.wait_for(
                 lambda: self._failure or any(event.kind == "boot" for event in self.events[before:]), 20
             )
-            self._check()
+            self.check()
             if not booted:
                 raise BoardTimeout("the interpreter did not get to boot.py within 20 s")
 
     # -- the supervisor's thread -------------------------------------------------------------------------
-
-    def _check(self) -> None:
-        if self._failure:
-            raise self._failure
-        if self._stopping or not self._thread:
-            raise BoardError("the board is not running: call start()")
 
     def _do(self, job: Callable[[], None]) -> None:
         with self._lock:

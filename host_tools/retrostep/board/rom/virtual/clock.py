@@ -115,11 +115,16 @@ def _wall_now_us():
 
 
 def _move_to(us):
-    global now_us, _looks, _target_us
+    global now_us, _looks
     if us > now_us:
         now_us = us
         _looks = 0
     _fire_due()
+
+
+def _end_advance():
+    """Report that `advance` is over. Only when the firmware has done all it does at this instant, and waits."""
+    global _target_us
     if 0 <= _target_us <= now_us:
         _target_us = -1
         _anchor()
@@ -168,6 +173,7 @@ def look():
             looks = _looks
             _move_to(now_us + 1)
             _looks = looks
+            _end_advance()
     else:
         _move_to(min(_wall_now_us(), _next_us(NEVER)))
 
@@ -207,6 +213,7 @@ def wait(deadline_us, streams=None, objects=None, until=None):
             return ready
         if until and until():
             return ready
+        _end_advance()
         next_us = _next_us(deadline_us)
         if next_us <= now_us:
             _move_to(now_us)

@@ -20,6 +20,7 @@ _ISIG = 1
 _NOFLSH = 0x80
 _LFLAG = 3
 _PASTE_WINDOW = 128
+_COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async")
 
 _tty = None
 _poll = None
@@ -178,10 +179,8 @@ def _needs_more(lines):
     text = "\n".join(lines)
     if sum([text.count(c) for c in "([{"]) > sum([text.count(c) for c in ")]}"]):
         return True
-    first = lines[0].rstrip()
-    if first.endswith(":") or first.startswith("@"):
-        return lines[-1].strip() != "" or len(lines) == 1
-    return False
+    word = lines[0].replace(":", " ").split(" ")[0]
+    return lines[-1].strip() != "" and (word in _COMPOUND or word[:1] == "@")
 
 
 def _read_pasted():
