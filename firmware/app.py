@@ -5,7 +5,8 @@ found, how a record looks or how a message travels; each of those is a module of
 """
 
 import asyncio
-import os
+import gc
+import random
 import time
 from binascii import hexlify, unhexlify
 
@@ -64,7 +65,7 @@ class Device:
         self.logbook = Logbook(
             LOG_FOLDER,
             self.clock.uptime_ms,
-            int.from_bytes(os.urandom(4), "little"),
+            random.getrandbits(32),
             _reset_cause(),
             steplog.PLACEMENTS.index(placement),
             VERSION,
@@ -193,7 +194,10 @@ class Device:
 def run():
     """Start the device and run it. KeyboardInterrupt and crashes pass through, after the log is closed."""
     print("Retrostep %s on %s" % (VERSION, board.NAME))
+    # Compiling the modules left the heap full of holes.
+    gc.collect()
     device = Device()
+    gc.collect()
     try:
         asyncio.run(device.run())
     finally:

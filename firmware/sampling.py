@@ -75,7 +75,7 @@ class Sampler:
             await self._retry(await self._read_until_failure(imu))
 
     async def _retry(self, kind):
-        """Wait, longer each time. Only the first failure in a row is reported: a dead sensor must not fill the log."""
+        """Wait, longer each time. Only the first failure in a row is reported: a dead sensor must not fill a log."""
         if not self._failures:
             self._on_gap()
             self._fault(kind, 1)

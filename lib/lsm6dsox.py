@@ -150,8 +150,8 @@ class LSM6DSOX:
         self._words_view = memoryview(self._words)
         self._status = bytearray(2)
         self._one = bytearray(1)
-        self._state = array("i", [0] * _STATE_SLOTS)
-        self.samples = array("h", [0] * (6 * (self._max_words + 1)))
+        self._state = array("i", bytes(4 * _STATE_SLOTS))
+        self.samples = array("h", bytes(2 * 6 * (self._max_words // 2 + 2)))
         self.first_index = 0
         self.next_index = 0
         self.overruns = 0

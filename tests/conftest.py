@@ -1,7 +1,7 @@
 """Runs tests/micropython/*_test.py in real MicroPython, one fresh interpreter a test, beside the ordinary tests.
 
-Such a file is a MicroPython module; each function `test_...` (plain or async) is an item, its `HEAP` (optional, default
-the device's) the interpreter's heap. The first line of a test's docstring is not needed: the name says what holds.
+Such a file is a MicroPython module; each function `test_...` (plain or async) is an item, its `HEAP` (optional,
+default the device's) the interpreter's heap.
 """
 
 import ast

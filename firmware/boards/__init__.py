@@ -19,13 +19,12 @@ def _load():
     except OSError:
         name = DEFAULT
     try:
-        package = __import__("firmware.boards." + name)
+        return __import__("firmware.boards." + name, None, None, ("NAME",))
     except ImportError:
         raise BoardUnknown(
             "%s names %r: expected a file of that name in firmware/boards; correct or remove %s"
             % (CHOICE_FILE, name, CHOICE_FILE)
         )
-    return getattr(package.boards, name)
 
 
 board = _load()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 import time
 from collections import Counter
@@ -25,23 +26,27 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from retrostep.board import BoardEvent, VirtualBoard, create_image
+from retrostep.board import Event, VirtualBoard, flash_image
 from retrostep.cable import LineAssembler
 from retrostep.commands.device import sync_with_bar
-from retrostep.device_tree import use_device_code
+from retrostep.device_tree import device_files, use_device_code
 from retrostep.history import days, read_history
-from retrostep.link import Link, LinkError, LiveStep, NoAnswer
+from retrostep.link import Link, LiveStep
 from retrostep.recording import Recording
 from retrostep.report import DIRECTION_STYLES, day_table
 from retrostep.store import Store
 
 use_device_code()
 
-from firmware.boards import board as profile  # noqa: E402
 from firmware.gait.mounting import Mounting  # noqa: E402
+from firmware.link import protocol  # noqa: E402
 from firmware.link.framing import encode_line  # noqa: E402
 
 SPEED = 6.0
+FRAME_S = 0.05
+START_S = 0.2
+# The device stops telling steps a minute after it was last asked to.
+LIVE_RENEWAL_S = 20.0
 # The settled step comes up to 1.5 s after the contact, and the last bout closes after that.
 TAIL_S = 4.0
 _RECENT_STEPS = 24
@@ -88,27 +93,28 @@ class View:
         self.counts[step.direction] += 1
         self.recent = [*self.recent, step][-_RECENT_STEPS:]
 
-    def on_event(self, event: BoardEvent) -> None:
+    def on_event(self, event: Event) -> None:
         """Something happened at the board's pins."""
-        if event.kind == "pwm" and event.fields["pin"] == profile.MOTOR_PIN:
-            percent = round(100 * event.fields["duty_u16"] / 65535)
+        if event.kind == "pwm" and event.data["name"] == "motor":
+            percent = round(100 * event.data["duty_u16"] / 65535)
             if percent and not self.motor_percent:
-                self.buzzes.append(event.t_us / 1e6)
+                self.buzzes.append(event.us / 1e6)
             self.motor_percent = percent
 
     def __rich__(self) -> Panel:
         numbers = Table.grid(padding=(0, 3))
-        numbers.add_row(
-            *(Text(f"{name} {self.counts[name]}", style) for name, style in DIRECTION_STYLES.items())
-        )
-        steps = Text("steps  ")
+        cells: list[Text] = []
+        for direction, style in DIRECTION_STYLES.items():
+            cells.append(Text(f"{_ARROWS[direction]} {direction} {self.counts[direction]}", style))
+        numbers.add_row(*cells)
+        steps = Text("last steps  ")
         for step in self.recent:
             steps.append(_ARROWS[step.direction], DIRECTION_STYLES[step.direction])
-        motor = Text("motor  ")
+        motor = Text("motor       ")
         motor.append("█" * (self.motor_percent // 10) or "─", "bold yellow" if self.motor_percent else "dim")
         if self.buzzes:
             motor.append("   buzzed at " + ", ".join(f"{at:.1f} s" for at in self.buzzes[-4:]), "dim")
-        clock = Text(f"{self.time_s:6.1f} s of {self.duration_s:.0f} s", "dim")
+        clock = Text(f"{min(self.time_s, self.duration_s):6.1f} s of {self.duration_s:.0f} s", "dim")
         bar = ProgressBar(total=self.duration_s, completed=min(self.time_s, self.duration_s), width=50)
         return Panel(Group(numbers, steps, motor, bar, clock), title=self.title, title_align="left", width=78)
 
@@ -119,41 +125,38 @@ def device_settings(recording: Recording) -> dict[str, Any]:
     return {"placement": recording.placement, "mounting": mounting}
 
 
-async def _watch(board: VirtualBoard, view: View, refresh: Callable[[], None]) -> None:
-    """Follow the board until the walk is over."""
+async def _watch(board: VirtualBoard, view: View, speed: float, refresh: Callable[[], None]) -> None:
+    """Let the board walk, frame by frame, until the walk is over."""
     transport = BoardSerial(board)
     link = Link(transport, view.on_step)
-    while True:
-        # The app needs a moment to start.
-        with contextlib.suppress(NoAnswer):
-            await link.live(True)
-            break
+    # Until the app runs.
+    board.advance(START_S)
+    await link.live(True)
     listener = asyncio.create_task(link.listen())
-    renewed_s = 0.0
+    renewed_s = view.time_s
     try:
         while view.time_s < view.duration_s + TAIL_S:
-            await asyncio.sleep(0.05)
+            frame_ends = time.monotonic() + FRAME_S
+            await asyncio.to_thread(board.advance, FRAME_S * speed)
+            view.time_s = board.now_us / 1e6
+            if view.time_s - renewed_s > LIVE_RENEWAL_S:
+                renewed_s = view.time_s
+                await transport.send(protocol.message(protocol.LIVE, 0, b"\x01"))
+            refresh()
+            await asyncio.sleep(max(frame_ends - time.monotonic(), 0))
             if listener.done():
                 await listener
-            if not board.running:
-                raise LinkError(f"the virtual board stopped: {board.console()[-500:]}")
-            view.time_s = board.now_us / 1e6
-            if view.time_s - renewed_s > 20:
-                renewed_s = view.time_s
-                await transport.send(LIVE_ON)
-            refresh()
+    finally:
         listener.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await listener
-        await link.live(False)
-    finally:
-        listener.cancel()
+    await link.live(False)
 
 
 def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[str, int]:
     """Run the demo on `recording`; returns the steps by direction that arrived in the database.
 
-    Raises LinkError if the board stops.
+    Raises LinkError or BoardError.
     """
     started = time.monotonic()
     kind = "synthetic" if recording.meta["source"] == "synthetic" else recording.meta["source"]
@@ -162,14 +165,15 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
     )
     with tempfile.TemporaryDirectory(prefix="retrostep-demo-") as folder:
         image = Path(folder) / "flash.img"
-        create_image(image, settings=device_settings(recording))
+        settings = Path(folder) / "settings.json"
+        settings.write_text(json.dumps(device_settings(recording)))
+        flash_image.create(image, [*device_files(), (settings, "/settings.json")])
         view = View(f"Walk ({kind})", recording.duration_s)
-        board = VirtualBoard(
-            image, walk=recording.samples, feed_rate_hz=recording.rate_hz, speed=speed, on_event=view.on_event
-        )
+        board = VirtualBoard(image, walk=recording.samples, feed_rate_hz=recording.rate_hz, speed=0)
+        board.on_event(view.on_event)
         with board:
             with Live(view, console=console, refresh_per_second=12) as live:
-                asyncio.run(_watch(board, view, live.refresh))
+                asyncio.run(_watch(board, view, speed, live.refresh))
             console.print(f"Pulling the log over the board's serial port {board.port}")
             with Store(Path(folder) / "demo.sqlite3") as store:
                 result = sync_with_bar(board.port, store, console)

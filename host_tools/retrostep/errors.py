@@ -1,9 +1,19 @@
 """The failures a user can meet; the command line shows their message instead of a traceback."""
 
+from retrostep.board.errors import BoardError
 from retrostep.flash import FlashFailed
 from retrostep.interpreter import InterpreterMissing
 from retrostep.link import LinkError
 from retrostep.recording import RecordingError
+from retrostep.replay import ReplayError
 from retrostep.store import StoreError
 
-EXPECTED = (FlashFailed, InterpreterMissing, LinkError, RecordingError, StoreError)
+EXPECTED = (
+    BoardError,
+    FlashFailed,
+    InterpreterMissing,
+    LinkError,
+    RecordingError,
+    ReplayError,
+    StoreError,
+)

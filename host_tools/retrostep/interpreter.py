@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 DEVICE_HEAP = "220k"
+MAX_ARGUMENT_BYTES = 255
 _LAUNCH = (
     "import sys; sys.path.insert(0, {site!r}); import micropython_run; "
     "sys.exit(micropython_run.run_main(['micropython'] + sys.argv[1:]))"
@@ -24,8 +25,14 @@ class InterpreterMissing(RuntimeError):
 def command(script: Path | str, *args: str, heap: str = DEVICE_HEAP) -> list[str]:
     """The argument vector that runs `script` with `args` in MicroPython.
 
-    The script sees sys.path[0] = its own folder. Raises InterpreterMissing.
+    The script sees sys.path[0] = its own folder. Raises InterpreterMissing, or ValueError for an argument that is
+    too long: MicroPython makes an interned string of each and dies without a message beyond MAX_ARGUMENT_BYTES.
     """
+    for arg in (str(script), *args):
+        if len(arg.encode()) > MAX_ARGUMENT_BYTES:
+            raise ValueError(
+                f"argument of {len(arg)} characters, expected at most {MAX_ARGUMENT_BYTES}: pass a file"
+            )
     spec = importlib.util.find_spec("micropython_run")
     if spec is None or spec.origin is None:
         raise InterpreterMissing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table
 
 from retrostep.history import Day
@@ -11,12 +12,12 @@ DIRECTION_STYLES = {"forward": "green", "backward": "cyan", "sideways": "magenta
 
 def day_table(days: list[Day], title: str = "Steps by day") -> Table:
     """Days as rows; steps and minutes by direction as columns."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("day")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("day", no_wrap=True)
     for direction, style in DIRECTION_STYLES.items():
         table.add_column(direction, justify="right", style=style)
-    table.add_column("backward min", justify="right", style="cyan")
-    table.add_column("walking min", justify="right")
+    table.add_column("back min", justify="right", style="cyan")
+    table.add_column("walk min", justify="right")
     table.add_column("bouts", justify="right")
     for day in days:
         table.add_row(

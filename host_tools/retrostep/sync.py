@@ -1,8 +1,8 @@
 """Pulls a device's log into the database: resumes where the last sync ended, proves, then lets the device prune.
 
 Order: tell the time (an anchor that the same sync brings home), then read a batch, commit it together with the
-cursor, and only then acknowledge it. A link that drops or a host that dies at any point costs nothing: the next sync asks
-from the last commit on.
+cursor, and only then acknowledge it. A link that drops or a host that dies at any point costs nothing: the next sync
+asks from the last commit on.
 """
 
 from __future__ import annotations

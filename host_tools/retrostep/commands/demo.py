@@ -27,4 +27,4 @@ def register(app: typer.Typer) -> None:
         from retrostep.recording import load
         from retrostep.walker import demo_walk
 
-        chain.run(load(walk) if walk else demo_walk(), Console(), speed)
+        chain.run(load(walk) if walk else demo_walk().recording("waist"), Console(), speed)
