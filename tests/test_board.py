@@ -115,6 +115,18 @@ def test_modules_the_board_does_not_have_are_missing(image):
     assert "ImportError: no module named 'network'" in printed(board)
 
 
+def test_ctrl_c_interrupts_an_endless_loop_however_often_it_is_pressed(image):
+    with VirtualBoard(image(), speed=0) as board:
+        link = board.serial()
+        console.enter(link)
+        for _ in range(5):
+            link.write(b"while True: pass" + console.CTRL_D)
+            link.read_until(b"OK")
+            link.write(3 * console.CTRL_C)
+            assert b"KeyboardInterrupt" in link.read_until(console.CTRL_D + b">")
+        assert console.execute(link, "print('alive')") == "alive\n"
+
+
 # -- time -------------------------------------------------------------------------------------------------
 
 

@@ -32,12 +32,13 @@ from retrostep.board.serial_port import OutsidePort, SerialLink
 from retrostep.board.wiring import XIAO_ESP32S3, Wiring
 
 ROM = Path(__file__).resolve().parent / "rom"
-ROM_HEAP = 400_000
+ROM_HEAP = 160_000
 """Bytes of heap that the board's own doubles need, beside the device's."""
 HEADER_BYTES = 16
 TYPICAL_CLOCK_PPM = 6000
 CLOCK_SPREAD_PPM = 700
 POLL_OUTSIDE_S = 0.01
+INPUT_HELD_S = 0.05
 CONSOLE_KEPT = 1 << 20
 
 
@@ -144,8 +145,10 @@ class VirtualBoard:
         self._failure: BoardError | None = None
         self._reached = 0
         self._last_stats: FlashStats | None = None
+        self._sensor_counts: dict[str, int] | None = None
         self._commands_sent = 0
         self._unconfirmed: dict[int, dict[str, Any]] = {}
+        self._input_held_until = 0.0
 
     # -- life cycle ---------------------------------------------------------------------------------------
 
@@ -333,6 +336,20 @@ class VirtualBoard:
         programs, in_bytes, erases, violations, *per_block = (int(value) for value in numbers)
         return FlashStats(programs, in_bytes, erases, violations, tuple(per_block))
 
+    def sensor_counts(self, timeout_s: float = 10.0) -> dict[str, int]:
+        """Writes that the sensor refused (read-only or reserved registers) or does not model, since power-on."""
+        with self._changed:
+            self.check()
+            self._sensor_counts = None
+            self._do(lambda: self._send({"do": "sensor_counts"}))
+            self._changed.wait_for(lambda: self._sensor_counts or self._failure, timeout_s)
+            self.check()
+            if self._sensor_counts is None:
+                raise BoardTimeout(
+                    f"the board did not answer within {timeout_s:g} s: a loop that never waits?"
+                )
+            return self._sensor_counts
+
     def cut_power(self) -> None:
         """Take the power away at once. The flash keeps what had been programmed."""
         with self._changed:
@@ -511,6 +528,9 @@ class VirtualBoard:
     def _feed_board(self) -> None:
         """Hand waiting input over, once the life is far enough to hear a Ctrl-C in it."""
         life = self._life
+        if self._unconfirmed and time.monotonic() < self._input_held_until:
+            # A Ctrl-C must not hit the board while it obeys a command.
+            return
         while life and life.booted and self._to_board:
             try:
                 done = os.write(life.tty, self._to_board[:1024])
@@ -579,7 +599,9 @@ class VirtualBoard:
         repl = message.pop("repl", "friendly")
         with self._changed:
             self._now_us = max(self._now_us, us)
-            if kind == "reached":
+            if kind == "sensor_counts":
+                self._sensor_counts = message
+            elif kind == "reached":
                 # What it printed on the way belongs to the caller of advance() as well.
                 self._drain_tty()
                 self._reached += 1
@@ -620,6 +642,7 @@ class VirtualBoard:
             numbered = {**command, "n": self._commands_sent}
             self._unconfirmed[self._commands_sent] = numbered
             self._life.send(numbered)
+            self._input_held_until = time.monotonic() + INPUT_HELD_S
 
 
 def _at(entry: Sequence[Any]) -> float:

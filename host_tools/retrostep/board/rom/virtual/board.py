@@ -142,6 +142,7 @@ def start(life, chips):
     channel.on("inject", _faults.inject)
     channel.on("cut", _cut)
     channel.on("battery", _on_battery)
+    channel.on("sensor_counts", _on_sensor_counts)
 
 
 def _cut(command):
@@ -152,6 +153,12 @@ def _cut(command):
 def _on_battery(command):
     global _battery_mv
     _battery_mv = command["mv"]
+
+
+def _on_sensor_counts(command):
+    refused = sum([chip.refused_writes for chip in _chips])
+    unmodelled = sum([chip.unmodelled_writes for chip in _chips])
+    channel.send({"event": "sensor_counts", "refused_writes": refused, "unmodelled_writes": unmodelled})
 
 
 def pin_mv(number):

@@ -24,6 +24,8 @@ _COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async")
 
 _tty = None
 _poll = None
+_settings_on = None
+_settings_off = None
 _main = {"__name__": "__main__"}
 _print = print
 
@@ -47,21 +49,49 @@ def _print_to_console(*args, **kwargs):
 
 def open_console(path):
     """Take the terminal at `path` as the controlling one, for Ctrl-C."""
-    global _tty, _poll
+    global _tty, _poll, _settings_on, _settings_off
     _tty = open(path, "r+b")
     _poll = uselect.poll()
     _poll.register(_tty, uselect.POLLIN)
     _poll.register(channel.stream(), uselect.POLLIN)
     builtins.print = _print_to_console
+    _settings_off = termios.tcgetattr(0)
+    _settings_on = termios.tcgetattr(0)
+    _settings_off[_LFLAG] &= ~_ISIG
+    _settings_on[_LFLAG] |= _ISIG | _NOFLSH
     interrupt_character(-1)
 
 
 def interrupt_character(character):
     """micropython.kbd_intr: 3 lets Ctrl-C interrupt, -1 makes it a plain byte."""
-    attributes = termios.tcgetattr(0)
-    flags = attributes[_LFLAG]
-    attributes[_LFLAG] = (flags | _ISIG | _NOFLSH) if character == 3 else (flags & ~_ISIG)
-    termios.tcsetattr(0, termios.TCSANOW, attributes)
+    termios.tcsetattr(0, termios.TCSANOW, _settings_on if character == 3 else _settings_off)
+
+
+@micropython.native
+def _execute(code):
+    """Run compiled code in __main__ with Ctrl-C on; returns the exception it ended with, or None.
+
+    Native code is not interrupted itself, so Ctrl-C is off again in any case when this returns.
+    """
+    failure = None
+    try:
+        termios.tcsetattr(0, termios.TCSANOW, _settings_on)
+        exec(code, _main)
+    except BaseException as error:
+        failure = error
+    termios.tcsetattr(0, termios.TCSANOW, _settings_off)
+    return failure
+
+
+def _forget_interrupts():
+    """A Ctrl-C that came too late for the code it was meant for must not hit the REPL."""
+    while True:
+        try:
+            for _ in range(3):
+                pass
+            return
+        except KeyboardInterrupt:
+            pass
 
 
 @micropython.native
@@ -89,23 +119,25 @@ def run_file(path):
 
 
 def _run(source, name, mode):
-    """Compile and run in __main__ with Ctrl-C on. Returns True if it ended by itself without an error."""
-    code = None
-    try:
-        code = compile(source, name, mode)
-        source = None
-        interrupt_character(3)
-        exec(code, _main)
-        interrupt_character(-1)
-        return True
-    except SystemExit:
-        interrupt_character(-1)
+    """Compile and run in __main__. Returns True if it ended by itself without an error."""
+    failure = _compile_and_execute(source, name, mode)
+    if isinstance(failure, SystemExit):
         write(b"MPY: soft reboot\r\n")
         board.leave("soft")
-    except BaseException as error:
-        interrupt_character(-1)
-        sys.print_exception(error, _console)
-        return False
+    if failure:
+        sys.print_exception(failure, _console)
+    return not failure
+
+
+def _compile_and_execute(source, name, mode):
+    try:
+        code = compile(source, name, mode)
+    except Exception as error:
+        return error
+    source = None
+    failure = _execute(code)
+    _forget_interrupts()
+    return failure
 
 
 def serve(mode):
@@ -252,21 +284,10 @@ def _read_raw_paste():
 
 def _run_raw(source):
     """Run it and end the output as the raw protocol wants: EOT, error text, EOT, prompt."""
-    code = None
-    failure = None
-    try:
-        text = source.decode()
-        code = compile(text, "<stdin>", "exec")
-        text = None
-        interrupt_character(3)
-        exec(code, _main)
-    except SystemExit:
-        interrupt_character(-1)
+    failure = _compile_and_execute(bytes(source), "<stdin>", "exec")
+    if isinstance(failure, SystemExit):
         write(b"\x04\x04>MPY: soft reboot\r\n")
         board.leave("soft", "raw")
-    except BaseException as error:
-        failure = error
-    interrupt_character(-1)
     write(b"\x04")
     if failure:
         sys.print_exception(failure, _console)
