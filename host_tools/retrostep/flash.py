@@ -7,6 +7,7 @@ from lib/ and firmware/; everything else (settings, log) is never touched.
 
 from __future__ import annotations
 
+import posixpath
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def flash(port: str) -> list[str]:
         mpremote(port, "resume", "rm", f":{path}")
     mpremote(port, "resume", "reset")
     unchanged = {
-        "/" + line.removeprefix("Up to date:").strip().lstrip("/")
+        posixpath.normpath("/" + line.removeprefix("Up to date:").strip())
         for line in printed.splitlines()
         if line.startswith("Up to date:")
     }

@@ -12,7 +12,9 @@ DIRECTION_STYLES = {"forward": "green", "backward": "cyan", "sideways": "magenta
 
 def day_table(days: list[Day], title: str = "Steps by day") -> Table:
     """Days as rows; steps and minutes by direction as columns."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     table.add_column("day", no_wrap=True)
     for direction, style in DIRECTION_STYLES.items():
         table.add_column(direction, justify="right", style=style)

@@ -1,0 +1,273 @@
+"""The whole device on the virtual board: its own boot.py, main.py, lib/ and firmware/ in a real MicroPython."""
+
+import asyncio
+import json
+import random
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from firmware.gait.mounting import Mounting
+from retrostep import flash
+from retrostep.board import VirtualBoard, flash_image
+from retrostep.cable import CableTransport
+from retrostep.device_tree import device_files
+from retrostep.history import read_history
+from retrostep.link import Link
+from retrostep.store import Store
+from retrostep.sync import sync
+from retrostep.walker import Walk, demo_walk
+
+# A step settles within 1.5 s and waits at most 30 s for its flush.
+UNFLUSHED_S = 32.0
+
+
+@pytest.fixture(scope="session")
+def factory_image(tmp_path_factory):
+    """A flash image with the device's files and a calibrated clip, as after a first set-up."""
+    folder = tmp_path_factory.mktemp("factory")
+    settings = folder / "settings.json"
+    settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
+    image = folder / "flash.img"
+    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    return image
+
+
+@pytest.fixture
+def image(factory_image, tmp_path):
+    return shutil.copy(factory_image, tmp_path / "flash.img")
+
+
+@pytest.fixture(scope="session")
+def two_minutes():
+    return demo_walk().recording("waist")
+
+
+async def _sync(port, store):
+    async with CableTransport(port) as transport:
+        return await sync(Link(transport), store)
+
+
+def synced(board, tmp_path, name="db"):
+    """The history after a sync over the board's serial port."""
+    board.set_speed(1.0)
+    with Store(tmp_path / f"{name}.sqlite3") as store:
+        asyncio.run(_sync(board.port, store))
+        return read_history(store)
+
+
+def times_and_directions(history):
+    return [(step.uptime_ms, step.direction) for step in history.steps]
+
+
+def motor_starts(board):
+    return [
+        e.us / 1e6
+        for e in board.events
+        if e.kind == "pwm" and e.data["name"] == "motor" and e.data["duty_u16"]
+    ]
+
+
+def test_a_walk_becomes_steps_by_direction_a_buzz_and_a_log(image, tmp_path, two_minutes):
+    with VirtualBoard(image, walk=two_minutes.samples, speed=0) as board:
+        board.advance(two_minutes.duration_s + 4)
+        history = synced(board, tmp_path)
+        buzzes = motor_starts(board)
+    assert not history.problems
+    truth = {name: len(two_minutes.step_times_s(name)) for name in ("forward", "backward")}
+    found = {name: sum(step.direction == name for step in history.steps) for name in truth}
+    assert found["backward"] == pytest.approx(truth["backward"], rel=0.1)
+    assert found["forward"] == pytest.approx(truth["forward"], rel=0.1)
+    first_backward = two_minutes.step_times_s("backward")[0]
+    assert len(buzzes) == 1
+    assert first_backward < buzzes[0] < first_backward + 5
+
+
+def test_step_times_in_the_log_follow_the_true_contacts_in_spite_of_a_wrong_sensor_clock(
+    image, tmp_path, two_minutes
+):
+    with VirtualBoard(image, walk=two_minutes.samples, speed=0, clock_ppm=12_000) as board:
+        board.advance(two_minutes.duration_s + 4)
+        logged = [step.uptime_ms / 1000 for step in synced(board, tmp_path).steps]
+    truth = two_minutes.step_times_s()
+    late = sorted(min((at - true for true in truth), key=abs) for at in logged)
+    # 1.2 % of two minutes would be 1.4 s.
+    assert abs(late[len(late) // 2]) < 0.1
+    near = [at for at in late if abs(at) < 0.15]
+    assert len(near) >= 0.9 * len(late)
+
+
+def test_the_same_seed_gives_the_same_log_to_the_byte(image, factory_image, tmp_path, two_minutes):
+    logs = []
+    for name in ("one", "two"):
+        copy = shutil.copy(factory_image, tmp_path / name)
+        with VirtualBoard(copy, walk=two_minutes.samples, speed=0, seed=5) as board:
+            board.advance(90)
+            board.cut_power()
+        folder = tmp_path / f"{name}-files"
+        logs.append({p.name: p.read_bytes() for p in flash_image.extract(copy, folder, "/log")})
+    assert logs[0] == logs[1]
+    assert any(name.endswith(".seg") for name in logs[0])
+
+
+@pytest.fixture(scope="session")
+def uncut_steps(factory_image, tmp_path_factory, two_minutes):
+    """Every step of the two minutes as a device logs them whose power is never cut."""
+    folder = tmp_path_factory.mktemp("uncut")
+    with VirtualBoard(shutil.copy(factory_image, folder / "i"), walk=two_minutes.samples, speed=0) as board:
+        board.advance(two_minutes.duration_s + 40)
+        return times_and_directions(synced(board, folder))
+
+
+@pytest.mark.parametrize("moment", range(10))
+def test_a_power_cut_at_a_random_moment_loses_no_flushed_record(
+    moment, image, tmp_path, two_minutes, uncut_steps
+):
+    cut_s = random.Random(moment).uniform(20, two_minutes.duration_s)
+    with VirtualBoard(image, walk=two_minutes.samples, speed=0) as board:
+        board.cut_at(round(cut_s * 1000))
+        board.advance(cut_s + 1)
+        assert not board.powered
+        board.power_on()
+        board.advance(5)
+        history = synced(board, tmp_path)
+    assert not history.problems
+    first_boot = [step for step in history.steps if step.boot == history.boots[0].sequence]
+    kept = [(step.uptime_ms, step.direction) for step in first_boot]
+    assert kept == uncut_steps[: len(kept)]
+    due = [step for step in uncut_steps if step[0] / 1000 <= cut_s - UNFLUSHED_S]
+    assert len(kept) >= len(due)
+    assert [boot.cause for boot in history.boots] == ["power", "power"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "for_ms", "fault"),
+    [
+        ("nack", 3_000, "sensor silent"),
+        ("bus_low", 3_000, "sensor silent"),
+        ("stuck", 6_000, "sensor stuck"),
+        ("brownout", 50, "sensor lost its settings"),
+    ],
+)
+def test_a_failing_sensor_is_logged_and_counting_goes_on(kind, for_ms, fault, image, tmp_path):
+    walk = Walk(seed=3).stand(3).walk("forward", seconds=60).stand(3).recording("waist")
+    with VirtualBoard(image, walk=walk.samples, speed=0) as board:
+        board.inject(kind, for_ms, at_ms=20_000)
+        board.advance(walk.duration_s + 4)
+        history = synced(board, tmp_path)
+    assert any(fault in problem.text for problem in history.problems)
+    at = [step.uptime_ms / 1000 for step in history.steps]
+    assert sum(t < 20 for t in at) >= 0.9 * sum(walk.step_times_s() < 20)
+    assert sum(t > 40 for t in at) >= 0.9 * sum(walk.step_times_s() > 40)
+    assert len(at) <= len(walk.step_times_s()) + 1
+    assert len(history.problems) <= 3
+
+
+def test_a_device_without_calibration_counts_steps_but_claims_no_direction(factory_image, image, tmp_path):
+    walk = Walk(seed=4).stand(2).walk("backward", seconds=20).stand(3).recording("waist")
+    flash_image.create(image)
+    with VirtualBoard(image, walk=walk.samples, speed=0) as board:
+        board.advance(walk.duration_s + 4)
+        history = synced(board, tmp_path)
+        assert motor_starts(board) == []
+    assert {step.direction for step in history.steps} == {"unknown"}
+    assert len(history.steps) == pytest.approx(len(walk.step_times_s()), rel=0.1)
+
+
+def test_totals_survive_a_reset_and_a_power_cut(image, tmp_path, two_minutes):
+    async def totals(port):
+        async with CableTransport(port) as transport:
+            status = await Link(transport).status()
+            return [status[name + "_steps"] for name in ("forward", "backward", "sideways", "unknown")]
+
+    with VirtualBoard(image, walk=two_minutes.samples, speed=0) as board:
+        board.advance(two_minutes.duration_s + 40)
+        board.set_speed(1.0)
+        before = asyncio.run(totals(board.port))
+        board.set_speed(0)
+        board.cut_power()
+        board.power_on()
+        board.advance(2)
+        board.set_speed(1.0)
+        assert asyncio.run(totals(board.port)) == before
+    assert sum(before) > 150
+
+
+def test_three_crashes_in_a_row_end_in_safe_mode_and_every_crash_is_kept(image):
+    broken = image.parent / "app.py"
+    broken.write_text("def run():\n    raise RuntimeError('broken on purpose')\n")
+    flash_image.install(image, [(broken, "/firmware/app.py")])
+    with VirtualBoard(image, speed=0) as board:
+        board.advance(30)
+        boots = [event.data["cause"] for event in board.events if event.kind == "boot"]
+        assert boots == ["power_on", "hard", "hard", "hard"]
+        assert b"safe mode" in board.console
+        board.cut_power()
+    assert flash_image.read(image, "/crash.log").count(b"broken on purpose") == 3
+
+
+def test_holding_the_button_at_a_reset_keeps_the_app_from_starting(image):
+    with VirtualBoard(image, speed=0, script=[(500, "press", 60_000)]) as board:
+        board.advance(1)
+        assert b"safe mode" not in board.console
+        board.set_speed(1.0)
+        serial = board.serial()
+        serial.write(b"\x03")
+        serial.read_until(b">>> ", timeout_s=5)
+        serial.write(b"import machine; machine.reset()\r")
+        board.wait_for("boot", cause="hard")
+        assert b"safe mode" in serial.read_until(b">>> ", timeout_s=5)
+        assert board.console.count(b"Retrostep") == 1
+
+
+def test_flash_copies_what_changed_and_leaves_the_log_alone(image, tmp_path, two_minutes):
+    with VirtualBoard(image, walk=two_minutes.samples, speed=0) as board:
+        board.advance(100)
+        board.set_speed(1.0)
+        before = times_and_directions(synced(board, tmp_path, "before"))
+        assert flash.flash(board.port) == []
+        stale = tmp_path / "stale.py"
+        stale.write_text("old = True\n")
+        flash.mpremote(board.port, "cp", str(stale), ":/firmware/stale.py")
+        flash.mpremote(board.port, "resume", "exec", "f = open('/main.py', 'a'); f.write('#'); f.close()")
+        assert flash.flash(board.port) == ["/main.py", "/firmware/stale.py"]
+        after = synced(board, tmp_path, "after")
+        assert times_and_directions(after)[: len(before)] == before
+        assert after.boots[-1].cause in ("hard", "soft")
+
+
+def test_the_command_line_syncs_shows_and_reports(image, tmp_path, two_minutes):
+    from retrostep.cli import app
+
+    db = str(tmp_path / "cli.sqlite3")
+    runner = CliRunner()
+    with VirtualBoard(image, walk=two_minutes.samples, speed=0) as board:
+        board.advance(two_minutes.duration_s + 4)
+        board.set_speed(1.0)
+        done = runner.invoke(app, ["sync", "--port", board.port, "--db", db, "--json"])
+        assert done.exit_code == 0, done.output
+        status = json.loads(runner.invoke(app, ["status", "--port", board.port, "--db", db, "--json"]).stdout)
+    report = json.loads(
+        runner.invoke(app, ["report", "--db", db, "--json", "--zone", "Europe/Berlin"]).stdout
+    )
+    assert status["device"]["acknowledged"] >= status["devices"][0]["records"]
+    assert status["device"]["clock_set"] == 1
+    (day,) = report["days"]
+    assert day["steps"]["backward"] == status["device"]["backward_steps"]
+    assert day["steps"]["forward"] == status["device"]["forward_steps"]
+    text = runner.invoke(app, ["report", "--db", db]).stdout
+    assert "backward" in text
+
+
+def test_an_hour_of_walking_takes_well_under_a_minute(image, tmp_path):
+    import time
+
+    walk = Walk(seed=6).stand(3).walk("forward", seconds=600).recording("waist")
+    started = time.monotonic()
+    with VirtualBoard(image, walk=walk.samples, speed=0) as board:
+        board.advance(600)
+        walked_s = time.monotonic() - started
+        found = len(synced(board, tmp_path).steps)
+    assert found > 900
+    assert walked_s * 6 < 30
