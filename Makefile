@@ -3,7 +3,7 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
-TYPINGS := typings/.ready
+STUBS   := build/micropython-stubs/.ready
 K       ?=
 WALK    ?=
 PORT    ?=
@@ -18,7 +18,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 .PHONY: setup
-setup: $(READY) $(TYPINGS)  ## make the virtual environment with every pinned package
+setup: $(READY) $(STUBS)  ## make the virtual environment with every pinned package
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -32,12 +32,12 @@ $(READY): pyproject.toml constraints.txt
 
 # The MicroPython stubs bring modules named like real packages (requests, typing ...), so they get a folder of
 # their own that only pyright looks into.
-$(TYPINGS): constraints.txt
-	@rm -rf typings
-	@$(BIN)/python -m pip install --quiet --target typings "micropython-esp32-stubs==1.29.0.post1"
+$(STUBS): constraints.txt
+	@rm -rf $(dir $(STUBS))
+	@$(BIN)/python -m pip install --quiet --target $(dir $(STUBS)) "micropython-esp32-stubs==1.29.0.post1"
 	@touch $@
 
-$(TYPINGS): | $(READY)
+$(STUBS): | $(READY)
 
 .PHONY: demo
 demo: $(READY)  ## the whole chain on the virtual board, no hardware (WALK=FILE: a real recording)
@@ -48,10 +48,11 @@ test: $(READY) $(if $(K),,lint)  ## lint and all tests; K=words picks tests
 	$(BIN)/python -m pytest $(if $(K),-k "$(K)")
 
 .PHONY: lint
-lint: $(READY) $(TYPINGS)  ## ruff and pyright
+lint: $(READY) $(STUBS)  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/pyright --project pyright-device.json
 
 .PHONY: format
 format: $(READY)  ## let ruff format the sources
@@ -69,4 +70,4 @@ flash: $(READY)  ## copy what changed to the device at PORT=... and restart it
 
 .PHONY: clean
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) typings build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

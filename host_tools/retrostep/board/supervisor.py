@@ -417,6 +417,7 @@ class VirtualBoard:
             "repl": repl,
             "state": state,
             "wiring": wiring,
+            "seed": self._seed,
             "unique_id": self.unique_id.hex(),
             "feed": self._feed.as_dict(),
             "script": self._script,

@@ -36,10 +36,14 @@ def _start():
     from virtual import clock
 
     clock.start(_life["state"])
+    import random
     import select  # noqa: F401
     import time  # noqa: F401
 
     from virtual import board, bus, flash, pins, repl, tasks
+
+    # The ESP32 seeds it from its noise source at each start: here every start differs, but the same way each time.
+    random.seed((_life["seed"] * 1000003 + clock.now_us) & 0x3FFFFFFF)
 
     sys.modules["_asyncio"] = tasks
     import asyncio  # noqa: F401  (it must find our clock before the posix files go)
