@@ -1,0 +1,118 @@
+"""`make bench`: figures of the product, one a line: name, value, unit, limit.
+
+Each is measured here and now, on synthetic walks, so that it runs from a fresh clone; none of them is an accuracy.
+The exit code is 1 if a figure is beyond its limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrostep.board import VirtualBoard, flash_image
+from retrostep.cable import CableTransport
+from retrostep.demo import device_settings
+from retrostep.device_tree import device_files
+from retrostep.history import read_history
+from retrostep.link import Link
+from retrostep.recording import Recording
+from retrostep.replay import Replayer
+from retrostep.store import Store
+from retrostep.sync import sync
+from retrostep.walker import Walk
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure. The limit is the least acceptable value if at_least, else the greatest."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+    at_least: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Is the value within its limit?"""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        sign = ">=" if self.at_least else "<="
+        missed = "" if self.held else "  MISSED"
+        return f"{self.name:32} {self.value:12.4g} {self.unit:16} {sign} {self.limit:g}{missed}"
+
+
+def ten_minutes(placement: str) -> Recording:
+    """A synthetic walk of ten minutes, a third of it backward."""
+    walk = Walk(seed=9).stand(3)
+    for _ in range(5):
+        walk = walk.walk("forward", seconds=76).turn(180, seconds=3).walk("backward", seconds=36).stand(4)
+    return walk.recording(placement)
+
+
+def replay_speed(placement: str) -> Figure:
+    """How much faster than life the gait code runs over a recording in MicroPython, start-up included."""
+    recording = ten_minutes(placement)
+    with Replayer() as replayer:
+        started = time.perf_counter()
+        replayer.replay(recording)
+        took_s = time.perf_counter() - started
+    return Figure(
+        f"replay_speed_{placement}", recording.duration_s / took_s, "x real time", 200, at_least=True
+    )
+
+
+async def _sync(port: str, store: Store) -> tuple[int, float]:
+    async with CableTransport(port) as transport:
+        started = time.perf_counter()
+        result = await sync(Link(transport), store)
+        return result.payload_bytes, time.perf_counter() - started
+
+
+def board_hour() -> Iterator[Figure]:
+    """An hour of walking on the virtual board, then its sync by cable."""
+    recording = ten_minutes("waist")
+    with tempfile.TemporaryDirectory(prefix="retrostep-bench-") as name:
+        folder = Path(name)
+        settings = folder / "settings.json"
+        settings.write_text(json.dumps(device_settings(recording)))
+        image = folder / "flash.img"
+        flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+        took_s = 0.0
+        with VirtualBoard(image, walk=recording.samples, speed=0) as board:
+            started = time.perf_counter()
+            board.advance(recording.duration_s)
+            took_s += time.perf_counter() - started
+            board.set_speed(1.0)
+            with Store(folder / "db.sqlite3") as store:
+                payload_bytes, sync_s = asyncio.run(_sync(board.port, store))
+                steps = len(read_history(store).steps)
+            flash = board.flash_stats()
+    yield Figure("board_hour_wall", took_s * 3600 / recording.duration_s, "s", 60)
+    yield Figure("log_bytes_per_step", payload_bytes / steps, "bytes", 2.8)
+    yield Figure("cable_sync_ten_minutes", sync_s, "s", 1.5)
+    yield Figure("flash_violations", flash.violations, "programs 0 to 1", 0)
+
+
+def main() -> int:
+    """Print every figure; returns the exit code."""
+    held = True
+    for placement in ("waist", "shoe"):
+        figure = replay_speed(placement)
+        print(figure, flush=True)
+        held &= figure.held
+    for figure in board_hour():
+        print(figure, flush=True)
+        held &= figure.held
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from firmware.settings import SettingRefused, Settings
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "settings.json"
+
+
+def test_a_device_that_was_never_set_up_has_defaults(path):
+    settings = Settings(str(path))
+    assert settings["placement"] == "waist"
+    assert settings["mounting"] is None
+    assert not path.exists()
+
+
+def test_a_change_outlives_a_restart(path):
+    Settings(str(path)).change("motor_percent", 30)
+    assert Settings(str(path))["motor_percent"] == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("placement", "head", "one of waist, shoe, pocket"),
+        ("motor_percent", 101, "0 to 100"),
+        ("motor_percent", True, "0 to 100"),
+        ("mounting", "xyz", "hex text"),
+        ("log_bytes", 10, "65536"),
+        ("colour", "red", "one of"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_was_expected(path, name, value, expected):
+    settings = Settings(str(path))
+    with pytest.raises(SettingRefused, match=expected):
+        settings.change(name, value)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"placement": 7, "motor_percent": -1}', "\x00\x01"])
+def test_a_damaged_file_gives_defaults_says_why_and_stays(path, content, capsys):
+    path.write_text(content)
+    settings = Settings(str(path))
+    assert settings["placement"] == "waist"
+    assert settings["motor_percent"] == 80
+    assert "settings:" in capsys.readouterr().out
+    assert path.read_text() == content
+
+
+def test_one_bad_value_does_not_cost_the_others(path, capsys):
+    path.write_text(json.dumps({"placement": "shoe", "motor_percent": 400}))
+    settings = Settings(str(path))
+    assert (settings["placement"], settings["motor_percent"]) == ("shoe", 80)
+    assert "0 to 100" in capsys.readouterr().out
