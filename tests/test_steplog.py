@@ -1,8 +1,10 @@
 import random
+import re
 
 import pytest
 
 from firmware import steplog
+from retrostep.device_tree import device_root
 
 
 def steps_payload(steps, boot_tag=7):
@@ -101,3 +103,20 @@ def test_totals_survive_as_a_checkpoint_and_refuse_a_damaged_one():
         damaged[at] ^= 0x10
         assert again.restore(bytes(damaged)) == 0
         assert again.counts == [0, 0, 0, 0]
+
+
+def test_the_example_of_the_documentation_decodes_as_told_there():
+    from journal import decode_record
+
+    page = (device_root() / "docs" / "log-format.md").read_text()
+    (example,) = re.findall(r"^    ((?:[0-9a-f]{2} )+[0-9a-f]{2})$", page, re.MULTILINE)
+    sequence, kind, payload, _ = decode_record(bytes.fromhex(example))
+    record = steplog.decode(kind, payload)
+    assert (sequence, record["boot_tag"], record["placement"]) == (7, 1, "waist")
+    assert record["model_tag"] == steplog.model_tag("physics-waist-1")
+    assert [(step["uptime_ms"], step["direction"]) for step in record["steps"]] == [
+        (5_000, "forward"),
+        (5_520, "forward"),
+        (6_030, "backward"),
+        (9_030, "backward"),
+    ]
