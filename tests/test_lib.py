@@ -55,7 +55,8 @@ def driver(tmp_path):
         console.enter(link)
         console.execute(
             link,
-            "from machine import I2C, Pin\nfrom time import sleep_ms, ticks_ms\nfrom lsm6dsox import LSM6DSOX, WrongPart\n"
+            "from machine import I2C, Pin\nfrom time import sleep_ms, ticks_ms\n"
+            "from lsm6dsox import LSM6DSOX, WrongPart\n"
             "i2c = I2C(0, scl=Pin(6), sda=Pin(5), freq=400000)\nimu = LSM6DSOX(i2c)\n",
         )
         yield lambda code: console.execute(link, code).strip()
@@ -76,7 +77,8 @@ def test_blocks_hold_the_samples_of_the_time_that_passed(driver):
 
 def test_an_overrun_is_noticed_and_its_length_is_known_from_the_sensors_own_time(driver):
     printed = driver(
-        "imu.start(26)\nbegin = ticks_ms()\nsleep_ms(500)\nfirst = imu.read_block()\nsleep_ms(6000)\nfound = 0\nfor _ in range(20):\n"
+        "imu.start(26)\nbegin = ticks_ms()\nsleep_ms(500)\nfirst = imu.read_block()\nsleep_ms(6000)\n"
+        "found = 0\nfor _ in range(20):\n"
         "    n = imu.read_block()\n    found += n\n    if not n: break\n"
         "overruns = imu.overruns\nsleep_ms(700)\nfound += imu.read_block() + imu.read_block()\n"
         "print(first, found, overruns, imu.lost_samples(), ticks_ms() - begin)\n"
