@@ -1,0 +1,28 @@
+"""Replays recordings, several at a time, each thread holding one MicroPython interpreter."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import local
+from typing import TypeVar
+
+from retrostep.replay import Replayer
+
+Job = TypeVar("Job")
+Answer = TypeVar("Answer")
+
+
+def each(
+    jobs: Iterable[Job], work: Callable[[Replayer, Job], Answer], parallel: int
+) -> Iterator[tuple[Job, Answer]]:
+    """(job, work(replayer, job)) in the order of the jobs, `parallel` of them at a time."""
+    jobs = list(jobs)
+    own = local()
+    with ExitStack() as replayers, ThreadPoolExecutor(parallel) as pool:
+
+        def run(job: Job) -> Answer:
+            if not hasattr(own, "replayer"):
+                own.replayer = replayers.enter_context(Replayer())
+            return work(own.replayer, job)
+
+        yield from zip(jobs, pool.map(run, jobs), strict=True)
