@@ -44,19 +44,15 @@ def found_share(scores: Iterable[Score], direction: str) -> Figure | None:
 
 
 def called(
-    scores: Iterable[Score], true: str | None, found: str, per: int = 1000, decided: bool = False
+    scores: Iterable[Score], true: str, found: str, per: int = 1000, straight: bool = False
 ) -> Figure | None:
-    """Of the found steps that truly go one way (None: any), how many were called `found`.
+    """Of the found steps that truly go one way, how many were called `found`.
 
-    per: 1000 or 100. decided: leave out those called unknown.
+    per: 1000 or 100. straight: without those that lead through a turn.
     """
     parts = []
     for one in scores:
-        of_them = [
-            step
-            for step in one.judged
-            if (true is None or step.true == true) and not (decided and step.found == "unknown")
-        ]
+        of_them = [step for step in one.judged if step.true == true and not (straight and step.turning)]
         parts.append(_part(one, sum(step.found == found for step in of_them), len(of_them)))
     return ratio(parts, "%" if per == 100 else f"/{per}", scale=per)
 

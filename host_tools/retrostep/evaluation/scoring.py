@@ -17,6 +17,8 @@ CLOSE_S = 0.1
 NEAR_S = 0.25
 # A contact at the edge of a truth window may be found on its other side.
 EDGE_S = 0.2
+# Names of spans in which the walker turns round.
+TURNS = ("uturn", "turn")
 # Standing, as far as steps are concerned: further than this from any true step.
 QUIET_S = 1.0
 # After the impact of a fall nobody walks; the fall itself takes its time.
@@ -35,6 +37,7 @@ class Matched:
     found: str
     confidence: float
     latency_s: float
+    turning: bool = False  # the way to this contact led through a turn
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Facts:
     true_directions: tuple[str, ...]
     windows: tuple[tuple[float, float], ...]
     falls_s: tuple[float, ...]
+    turns: tuple[tuple[float, float], ...] = ()
     repeated: bool = False  # a window repeated so that it can open a bout
 
     @classmethod
@@ -75,6 +79,11 @@ class Facts:
             true_directions=tuple(recording.directions[int(code)] for code in recording.steps[:, 1]),
             windows=tuple((float(start), float(end)) for start, end in recording.truth),
             falls_s=tuple(map(float, recording.event_t)),
+            turns=tuple(
+                (float(start), float(end))
+                for (start, end), name in zip(recording.spans, recording.span_label, strict=True)
+                if name in TURNS
+            ),
             repeated=repeated,
         )
 
@@ -148,6 +157,7 @@ def score(trial: Trial, lag_s: float) -> Score:
                 trial.steps[i].direction,
                 trial.steps[i].confidence,
                 trial.steps[i].decided_s - facts.true_s[j],
+                _turning(facts, j),
             )
             for i, j in pair(contacts, facts.true_s, NEAR_S)
         ],
@@ -181,6 +191,11 @@ def _presumed(trial: Trial) -> list[Matched]:
         Matched(_DIRECTION[facts.kind], step.direction, step.confidence, step.decided_s - step.contact_s)
         for step in trial.steps
     ]
+
+
+def _turning(facts: Facts, at: int) -> bool:
+    begun_s = facts.true_s[at - 1] if at else facts.true_s[at]
+    return any(begun_s < end and start < facts.true_s[at] for start, end in facts.turns)
 
 
 def _inside(t: float, windows: Iterable[tuple[float, float]], edge_s: float = EDGE_S) -> bool:

@@ -11,7 +11,7 @@ recordings live in memory.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from retrostep import recording as recordings
 from retrostep.device_tree import use_device_code
-from retrostep.evaluation import activities, excerpts, runs
+from retrostep.evaluation import activities, excerpts, runs, simulated
 from retrostep.evaluation.conditions import (
     AS_RECORDED,
     CALIBRATED,
@@ -38,6 +38,7 @@ WINDOW_TIMES = 4
 BOUT_STEPS = (4, 5, 6)
 BOUTS_PER_RECORDING = 2
 QUICK_PER_KIND = 2
+QUICK_PERSONS = 2
 CALIBRATION_STEPS = 10
 # The device asks for steps until it has seen enough of them; it may miss some.
 CALIBRATION_STEPS_MOST = 16
@@ -88,8 +89,7 @@ class Evaluation:
     models: dict[str, str]
     skipped: list[str]
     took_s: float
-    command: str = ""
-    simulated: Any = field(default=None)
+    simulated: list[Score]
 
     def select(self, condition: str = AS_RECORDED, **facts: Any) -> list[Score]:
         """Scores under a condition whose facts equal these; a tuple means any of them."""
@@ -130,7 +130,8 @@ def evaluate(
         work += [(one, facts, name, None) for name in wanted(one, known_direction(facts))]
     work += _calibrated(loaded)
     cuts = list(_bouts(loaded, seed))
-    total = len(work) + len(cuts)
+    walks = list(simulated.jobs(QUICK_PERSONS if quick else simulated.PERSONS))
+    total = len(work) + len(cuts) + len(walks)
     done = 0
 
     def advance() -> None:
@@ -150,6 +151,10 @@ def evaluate(
     for _, bout in runs.each(cuts, lambda replayer, job: _bout(replayer, job, seed), jobs):
         bouts.append(bout)
         advance()
+    walked: list[Trial] = []
+    for _, trial in runs.each(walks, simulated.replayed, jobs):
+        walked.append(trial)
+        advance()
     lags_s = lags(trials)
     return Evaluation(
         folder=str(folder),
@@ -163,6 +168,7 @@ def evaluate(
         models={trial.facts.placement: trial.model for trial in trials},
         skipped=list(dict.fromkeys(skipped)),
         took_s=time.monotonic() - began,
+        simulated=simulated.scored(walked),
     )
 
 

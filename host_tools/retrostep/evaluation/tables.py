@@ -95,6 +95,7 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
         calibration_table,
         virtual_activity_table,
         unmounted_table,
+        simulated_table,
         people_table,
         files_table,
     )
@@ -621,6 +622,37 @@ def unmounted_table(evaluation: Evaluation) -> Table:
         (*WHERE, "true", "people", "steps", *DIRECTIONS),
         rows,
         "The mounting is withheld; a direction that is said at all must be right.",
+        folded=True,
+    )
+
+
+def simulated_table(evaluation: Evaluation) -> Table:
+    rows: list[list[Cell]] = []
+    groups: dict[tuple[str, str], list[Score]] = defaultdict(list)
+    for one in evaluation.simulated:
+        groups[one.facts.placement, one.facts.activity].append(one)
+    for (placement, activity), scores in groups.items():
+        for true in _true_directions(scores):
+            steps = [step for one in scores for step in one.judged if step.true == true]
+            seen = Counter(step.found for step in steps)
+            rows.append(
+                [
+                    placement,
+                    activity,
+                    scores[0].condition,
+                    true,
+                    _people(scores),
+                    measures.found_share(scores, true),
+                    *(seen[name] for name in DIRECTIONS),
+                ]
+            )
+    return Table(
+        "simulated",
+        "Simulated walker",
+        ("worn", "walk", "condition", "true", "persons", "found", *DIRECTIONS),
+        rows,
+        "No people: a mechanical model (docs/walker.md). It shows whether a rule does what it promises. At the shoe the "
+        "clip is turned and tilted; calibrated on another walk of the same person.",
         folded=True,
     )
 
