@@ -1,7 +1,9 @@
-"""`retrostep evaluate`: how well the firmware counts on a folder of recordings."""
+"""`retrostep evaluate`: how right the firmware is on a folder of labelled recordings."""
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +21,17 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of recordings (recording-1, .npz).", metavar="DIR")],
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file.", dir_okay=False)
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write a page with plots (.html).", dir_okay=False)
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the tables as Markdown.", dir_okay=False)
+    ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Only this source; may be given again.")
+        list[str] | None, typer.Option("--only", metavar="SOURCE", help="This source only; may be repeated.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A seeded sample, for a first look.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of noise, cuts and sample.")] = 1,
@@ -30,9 +41,13 @@ def evaluate(
 
     Exit code 2 if the folder holds no recording, or a file could not be used; the others are still done.
     """
+    # Heavy, and of no use to the other commands.
     from retrostep import evaluation
+    from retrostep.evaluation import console, document
 
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    if page is not None:
+        _need_page_packages(errors)
     try:
         with Progress(console=errors, transient=True) as progress:
             task = progress.add_task("replaying", total=None)
@@ -47,10 +62,32 @@ def evaluate(
     except evaluation.NoRecordings as error:
         errors.print(str(error), style="red", markup=False)
         raise typer.Exit(EXIT_BAD_INPUT) from error
-    from retrostep.evaluation import console
-
     console.show(result, Console())
+    command = evaluation.command_line(sys.argv[1:])
+    if as_json is not None:
+        as_json.write_text(json.dumps(document.as_json(result, command), indent=1) + "\n", encoding="utf-8")
+    if markdown is not None:
+        markdown.write_text(document.as_markdown(result, command), encoding="utf-8")
+    if page is not None:
+        from retrostep.evaluation.page import as_page
+
+        page.write_text(as_page(result, command), encoding="utf-8")
     for skipped in result.skipped:
         errors.print(f"skipped: {skipped}", style="red", markup=False)
     if result.skipped:
         raise typer.Exit(EXIT_BAD_INPUT)
+
+
+def _need_page_packages(errors: Console) -> None:
+    """Before minutes are spent on an evaluation whose page cannot be drawn."""
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        errors.print(
+            f"--page: {error.name} is not installed; expected matplotlib and jinja2. "
+            "Install them with: pip install 'retrostep[evaluate]'",
+            style="red",
+            markup=False,
+        )
+        raise typer.Exit(1) from error

@@ -1,5 +1,6 @@
-"""How well the firmware counts, measured on recordings: see study.py, and docs/accuracy.md for the result."""
+"""How right the firmware is, measured on recordings: see study.py, and docs/accuracy.md for the result."""
 
+from retrostep.evaluation.origin import command_line
 from retrostep.evaluation.study import Evaluation, NoRecordings, evaluate
 
-__all__ = ("Evaluation", "NoRecordings", "evaluate")
+__all__ = ("Evaluation", "NoRecordings", "command_line", "evaluate")

@@ -68,15 +68,18 @@ def text(cell: Cell) -> str:
     return f"{plain}{_unit(cell.unit)} ({_number(cell.low, cell.unit)}-{_number(cell.high, cell.unit)})"
 
 
+# Units that stand close to the number; others follow after a space.
+_CLOSE_UNITS = {"": "", "%": "%", "/h": "/h", "/1000": "/1,000"}
+_DIGITS = {"": 3, "s": 2, "%": 1, "/h": 1, "/1000": 1, "deg": 1}
+
+
 def _unit(unit: str) -> str:
-    return "" if unit in ("", "/1000") else f"{'' if unit in ('%', '/h') else ' '}{unit}"
+    return _CLOSE_UNITS.get(unit, f" {unit}")
 
 
 def _number(value: float, unit: str) -> str:
-    value = 0.0 if abs(value) < 1e-9 else value
-    if unit in ("", "s"):
-        return f"{value:.3f}" if unit == "" else f"{value:.2f}"
-    return f"{value:.1f}"
+    # Without a sign: -0.0 is a rounding error of the arithmetic.
+    return f"{round(value, 9) + 0.0:.{_DIGITS.get(unit, 0)}f}"
 
 
 def all_tables(evaluation: Evaluation) -> list[Table]:
@@ -651,8 +654,8 @@ def simulated_table(evaluation: Evaluation) -> Table:
         "Simulated walker",
         ("worn", "walk", "condition", "true", "persons", "found", *DIRECTIONS),
         rows,
-        "No people: a mechanical model (docs/walker.md). It shows whether a rule does what it promises. At the shoe the "
-        "clip is turned and tilted; calibrated on another walk of the same person.",
+        "No people: a mechanical model (docs/walker.md). It shows whether a rule does what it promises. At the "
+        "shoe the clip is turned and tilted; calibrated on another walk of the same person.",
         folded=True,
     )
 
