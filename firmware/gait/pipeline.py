@@ -43,8 +43,10 @@ class Pipeline:
         self.sample_index = 0
         self._origin = 0
         self._resampler = Resampler(rate_millihz)
+        self._noticed = []
         if placement == "shoe":
             self._tracker = StrideTracker(mounting)
+            self._noticed = self._tracker.events
         elif placement == "pocket":
             self._tracker = TrunkTracker(in_pocket=True)
         else:
@@ -97,7 +99,7 @@ class Pipeline:
     def _frame(self, count):
         tracker = self._tracker
         tracker.feed(self._resampler.frame, count)
-        if tracker.settled or (self._in_bout and not tracker.walking):
+        if tracker.settled or self._noticed or (self._in_bout and not tracker.walking):
             self._report()
 
     def _report(self):
@@ -108,6 +110,9 @@ class Pipeline:
             self._bouts.feed(contact, direction)
             self._in_bout = True
         tracker.settled.clear()
+        while self._noticed:
+            index, kind, detail = self._noticed.pop(0)
+            self._events.append((self._resampler.input_index(index) + self._origin, kind, detail))
         if self._in_bout and not tracker.walking:
             self._in_bout = False
             self._bouts.end(self.sample_index)

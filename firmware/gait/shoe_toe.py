@@ -1,0 +1,182 @@
+"""Where the toe points, and in which direction a stride therefore went.
+
+A stride is forward within 50 degrees of the toe axis, backward within 50 degrees of the heel, sideways more
+than 55 degrees from both, and unknown in between. Unknown is also one under 0.15 m, and a pivot: a foot
+that turns on the spot swings sideways or backward whichever way its owner goes. One that turned by 35 to
+100 degrees but went 0.5 m walked a curve; there the limits are 40 and 70 degrees.
+
+Push-off. Walking forward, the heel rises before the foot leaves the floor, and the foot tips by some 65
+degrees over the toe, towards where it then goes. Walking backward it leaves the floor over the heel: the
+leg's slant and the ankle let it tip, toe up, by hardly 35 degrees, and it tips further the other way before
+it lands. So a foot that early tips 45 degrees or more towards where it goes, and further than it later tips
+away from there, went forward, however the clip sits.
+
+- Without a mounting, a stride with push-off is forward. Others are judged by the axis that push-offs in a
+  row have shown, all within 30 degrees of each other: two are enough to call a stride forward, five to call
+  it backward or sideways. Until then they are unknown. A walk that begins sideways or backward shows no
+  push-off and stays unknown.
+- With a mounting, push-off is a veto: such a stride is not called backward or sideways. Three in a row
+  contradict the mounting: the clip has been turned. If up in stance differs from the mounting's by more
+  than 15 degrees, three times in a row, it has slipped. (Of a clip that is assumed straight, rather than
+  calibrated, the tilt is not known and not checked.) Either way the mounting counts as unknown until three
+  in a row agree with it again.
+
+Limits: who shuffles does not push off, so without a calibration a shuffling walker's strides stay unknown.
+That walking backward never shows a push-off is anatomy; it held in all backward strides of motion capture
+and of the simulated walker, but no real backward walking with a sensor at the shoe was at hand.
+"""
+
+from fixedpoint import ONE_Q14, dot_q14, isqrt, unit_q14
+
+from firmware.gait.direction import BACKWARD, FORWARD, SIDEWAYS, UNKNOWN
+
+_IN_PLACE_MM = 150
+_CURVE_MM = 500
+# Sines of half of 35 and of half of 100 degrees.
+_TURNED, _PIVOTED = 4927, 12551
+# Cosines of 50 and 55 degrees from the axis; in a curve of 40 and 70.
+_ALONG, _ACROSS = 10531, 9397
+_ALONG_CURVE, _ACROSS_CURVE = 12551, 5604
+_COS_CLEAR = 14189  # 30 degrees
+_TIPPED = 11585  # sine of 45 degrees
+_COS_SLIPPED = 15826  # 15 degrees
+_IN_A_ROW = 3
+_VOTES_FORWARD, _VOTES_ANY, _VOTES_KEPT = 2, 5, 7
+_ASSUMED_UP = (0, 0, ONE_Q14)
+
+
+class Stride:
+    """One stride, in the clip's axes at its start (Q14).
+
+    ahead: level, where it went, half of its turn taken back; up; half_turn: the sine of half of its turn;
+    pushed_off: see above. Toe.judge fills in direction and confidence.
+    """
+
+    def __init__(self, contact, length_mm, ahead, up, half_turn, pushed_off):
+        self.contact = contact
+        self.length_mm = length_mm
+        self.ahead = ahead
+        self.up = up
+        self.half_turn = half_turn
+        self.pushed_off = pushed_off
+        self.direction = UNKNOWN
+        self.confidence = 0
+
+    @property
+    def pivoted(self):
+        """The foot turned rather than went."""
+        if self.length_mm < _CURVE_MM:
+            return self.half_turn > _TURNED
+        return self.half_turn > _PIVOTED and not self.pushed_off
+
+
+def is_push_off(early, late, up, ahead):
+    """early, late: up of the foot where it was tipped furthest, before and after 45 % of the stride; Q14."""
+    towards = dot_q14(early, ahead)
+    if towards < _TIPPED or towards < -dot_q14(late, ahead):
+        return False
+    # All of the tipping must lie within 30 degrees of the way.
+    along_up = dot_q14(early, up)
+    tipped = isqrt(ONE_Q14 * ONE_Q14 - along_up * along_up)
+    return towards * ONE_Q14 >= tipped * _COS_CLEAR
+
+
+class Toe:
+    """mounting: a Mounting, or None where it is unknown."""
+
+    def __init__(self, mounting):
+        self._mounting = mounting
+        self._axis = [0, 0, 0]
+        self._votes = 0
+        self._turned = _Doubt()
+        self._tilted = _Doubt()
+
+    @property
+    def slipped(self):
+        """There is a mounting, and it does not hold."""
+        return self._turned.serious or self._tilted.serious
+
+    @property
+    def mounted(self):
+        return self._mounting is not None and not self.slipped
+
+    @property
+    def known(self):
+        """Whether a stride without push-off can be told to be forward."""
+        return self.mounted or self._votes >= _VOTES_FORWARD
+
+    def learn(self, stride, stance_up):
+        """Take note of a stride and of up in the stance after it."""
+        pushed_off = stride.pushed_off and not stride.pivoted
+        if pushed_off:
+            self._vote(stride.ahead)
+        if self._mounting:
+            if pushed_off:
+                self._turned.note(dot_q14(stride.ahead, _level(self._mounting.forward, stride.up)) < _ALONG)
+            if self._mounting.gravity != _ASSUMED_UP:
+                self._tilted.note(dot_q14(stance_up, self._mounting.gravity) < _COS_SLIPPED)
+
+    def judge(self, stride):
+        """Fill in the direction and how sure it is."""
+        stride.direction, stride.confidence = self._direction(stride)
+
+    def _direction(self, stride):
+        if stride.length_mm < _IN_PLACE_MM or stride.pivoted:
+            return UNKNOWN, 0
+        if not self.known:
+            return (FORWARD, 97) if stride.pushed_off else (UNKNOWN, 0)
+        curved = stride.half_turn > _TURNED
+        axis = self._mounting.forward if self.mounted else self._axis
+        along = dot_q14(stride.ahead, _level(axis, stride.up))
+        if abs(along) >= (_ALONG_CURVE if curved else _ALONG):
+            direction = FORWARD if along > 0 else BACKWARD
+            clear = abs(along) >= _COS_CLEAR
+        elif abs(along) <= (_ACROSS_CURVE if curved else _ACROSS):
+            direction = SIDEWAYS
+            clear = abs(along) <= ONE_Q14 // 2
+        else:
+            return UNKNOWN, 0
+        if direction != FORWARD and (stride.pushed_off or (not self.mounted and self._votes < _VOTES_ANY)):
+            return UNKNOWN, 0
+        return direction, self._confidence(stride, direction, clear and not curved)
+
+    def _confidence(self, stride, direction, clear):
+        if stride.pushed_off:
+            return 99
+        if stride.length_mm >= _CURVE_MM:
+            sure = 98 if clear else 90
+        else:
+            # A short way is known less well, and feet that shift while their owner stands go anywhere.
+            sure = (60 if clear else 50) + (stride.length_mm - _IN_PLACE_MM) * 30 // (
+                _CURVE_MM - _IN_PLACE_MM
+            )
+        return sure
+
+    def _vote(self, ahead):
+        if self._votes and dot_q14(ahead, self._axis) < _COS_CLEAR:
+            self._votes = 0
+        kept = min(self._votes, _VOTES_KEPT)
+        unit_q14(*[self._axis[c] * kept + ahead[c] for c in range(3)], self._axis)
+        self._votes += 1
+
+
+def _level(axis, up):
+    """A direction made level."""
+    along_up = dot_q14(axis, up)
+    level = [0, 0, 0]
+    unit_q14(*[axis[c] - ((along_up * up[c]) >> 14) for c in range(3)], level)
+    return level
+
+
+class _Doubt:
+    """Is serious after three notes against in a row, until three in a row are not."""
+
+    def __init__(self):
+        self.serious = False
+        self._changed = 0
+
+    def note(self, against):
+        self._changed = 0 if against == self.serious else self._changed + 1
+        if self._changed >= _IN_A_ROW:
+            self.serious = against
+            self._changed = 0
