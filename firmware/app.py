@@ -30,6 +30,13 @@ from firmware.settings import Settings
 LOG_FOLDER = "/log"
 _HEALTHY_AFTER_MS = 60_000
 _HOUSEKEEPING_MS = 1000
+_BATTERY_MS = 4 * 3600 * 1000
+# time.time() of an ESP32 counts from 2000; a clock that was never set shows that year.
+_EPOCH_2000_S = 946_684_800
+_FIRST_YEAR = 2025
+# How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
+_RTC_AWAKE_MS = 1000
+_RTC_ASLEEP_MS = 60_000
 
 
 def _reset_cause():
@@ -87,6 +94,7 @@ class Device:
             self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_ms
         )
         self._link = CableLink(self)
+        self._recall_time()
 
     def _set_led(self, on):
         self._led.value(board.LED_ON if on else 1 - board.LED_ON)
@@ -117,7 +125,17 @@ class Device:
             contact_ms = max(self._sample_clock.ms_at(contact_index), 0)
             self.logbook.add_step(contact_ms, direction, confidence, stability)
             self._link.live_step(contact_ms, direction, confidence, stability)
-        for _, kind, detail in self._pipeline.take_events():
+        for index, kind, detail in self._pipeline.take_events():
+            if kind == "bout_closed":
+                direction, steps, first_index, last_index = detail
+                first_ms, last_ms = (
+                    self._sample_clock.ms_at(first_index),
+                    self._sample_clock.ms_at(last_index),
+                )
+                self.logbook.add_bout(direction, None, steps, max(first_ms, 0), max(last_ms, 0))
+            elif kind in steplog.EVENTS:
+                at_ms = max(self._sample_clock.ms_at(index), 0)
+                self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), detail)
             pattern = self._cue_policy.on_event(kind, detail)
             if pattern is not None:
                 self._cues.play(pattern)
@@ -133,6 +151,27 @@ class Device:
     def _on_fault(self, kind, count):
         print("app: sensor fault: %s (%d)" % (steplog.FAULTS[kind], count))
         self.logbook.add_fault(kind, count)
+
+    def keep_time(self):
+        """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
+        year, month, day, hour, minute, second, _, _ = time.gmtime(
+            self.clock.utc_ms() // 1000 - _EPOCH_2000_S
+        )
+        machine.RTC().datetime((year, month, day, 0, hour, minute, second, 0))
+
+    def _recall_time(self):
+        """After a reset the RTC may still know the time; the host prefers its own anchors to this one."""
+        now_s = time.time()
+        if time.gmtime(now_s)[0] < _FIRST_YEAR:
+            return
+        uptime_ms, utc_ms = self.clock.uptime_ms(), (now_s + _EPOCH_2000_S) * 1000
+        asleep = machine.reset_cause() == machine.DEEPSLEEP_RESET
+        uncertainty_ms = _RTC_ASLEEP_MS if asleep else _RTC_AWAKE_MS
+        self.clock.set_anchor(uptime_ms, utc_ms)
+        self.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, steplog.SOURCE_DEVICE)
+
+    def _battery_mv(self):
+        return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER
 
     def identify(self):
         """Buzz so that the wearer knows which device this is."""
@@ -164,16 +203,20 @@ class Device:
             "sensor_faults": self._sampler.faults,
             "write_failures": self.logbook.write_failures,
             "log_bytes": journal.bytes_used,
-            "battery_mv": self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER,
+            "battery_mv": self._battery_mv(),
             "clock_set": 1 if self.clock.utc_ms() is not None else 0,
         }
 
     async def _housekeeping(self):
-        """Flush in time even while no samples come; after a healthy minute forget earlier crashes."""
+        """Flush in time even while no samples come; log the battery; after a healthy minute forget crashes."""
         healthy = False
+        battery_due_ms = 0
         while True:
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
             self.logbook.flush_if_due()
+            if self.clock.uptime_ms() >= battery_due_ms:
+                battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
+                self.logbook.add_battery(self._battery_mv())
             if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
                 machine.RTC().memory(b"")
                 healthy = True

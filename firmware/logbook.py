@@ -11,6 +11,8 @@ from firmware import steplog
 
 _TOTALS = "/totals"
 _FLUSHES_PER_CHECKPOINT = 32
+# A volume that takes nothing for hours must not take the heap along: two hours of walking fit into this.
+_PENDING_LIMIT_BYTES = 16_384
 
 
 class Logbook:
@@ -21,27 +23,57 @@ class Logbook:
     """
 
     def __init__(
-        self, folder, uptime_ms, log_id, cause, placement, firmware, model_id, board, budget_bytes=1_700_000
+        self,
+        folder,
+        uptime_ms,
+        log_id,
+        cause,
+        placement,
+        firmware,
+        model_id,
+        board,
+        budget_bytes=1_700_000,
+        segment_bytes=16384,
     ):
         self._folder = folder
         self._uptime_ms = uptime_ms
-        self._lost = None
         self.write_failures = 0
+        self.flushes = 0
+        self._waiting_since_ms = None
         self.journal = Journal(
-            folder, steplog.FORMAT_VERSION, log_id, budget_bytes=budget_bytes, on_lost=self._note_lost
+            folder, steplog.FORMAT_VERSION, log_id, segment_bytes, budget_bytes, self._note_lost
         )
         self.totals = steplog.Totals()
         self._restore_totals()
         boot = steplog.encode_boot(cause, placement, uptime_ms(), firmware, model_id, board)
         self.boot_sequence = self.journal.append(steplog.BOOT, boot)
         self._tag = self.boot_sequence & 0xFFFF
-        self._chunk = steplog.StepChunk(self._tag, placement, steplog.model_tag(model_id))
-        self._flushes = 0
+        self._chunk = steplog.StepChunk(self._tag, steplog.model_tag(model_id))
         self.flush()
         self._checkpoint()
 
-    def _note_lost(self, first, last):
-        self._lost = (self._lost[0] if self._lost else first, last)
+    def _note_lost(self, first, last, records):
+        """Unsynced records are about to go: write down how many steps that costs, and which span.
+
+        A gap record among them is taken over into the new one, so that no loss is ever forgotten.
+        """
+        steps = 0
+        first_step = last_step = (0, 0)
+        for kind, payload in records:
+            found = 0
+            if kind == steplog.STEPS:
+                tag = steplog.boot_tag_of(payload)
+                found, first_cs, last_cs = steplog.step_span(payload)
+                begin, end = (tag, first_cs), (tag, last_cs)
+            elif kind == steplog.GAP:
+                first_before, found, begin, end = steplog.gap_span(payload)
+                first = min(first, first_before)
+            if found:
+                first_step = first_step if steps else begin
+                last_step = end
+                steps += found
+        gap = steplog.encode_gap(self._tag, self._uptime_ms(), first, last, steps, first_step, last_step)
+        self.journal.append(steplog.GAP, gap)
 
     def _restore_totals(self):
         since = 0
@@ -64,60 +96,82 @@ class Logbook:
 
     def add_step(self, contact_ms, direction, confidence, stability):
         """One settled step. contact_ms: uptime of the contact; direction: index; confidence: %; stability or None."""
-        if self._chunk.full:
-            self.flush()
-        self._chunk.add(contact_ms, direction, confidence, stability)
+        self._make_room()
+        self._chunk.add_step(contact_ms, direction, confidence, stability)
 
-    def add_fault(self, kind, count):
-        """A fault of the sensor or the log (index into steplog.FAULTS) and how much it cost."""
-        self.journal.append(steplog.FAULT, steplog.encode_fault(self._tag, self._uptime_ms(), kind, count))
+    def add_bout(self, direction, stability, steps, first_ms, last_ms):
+        """A bout ended: direction index, mean stability or None, number of steps, uptimes of its first and last."""
+        self._make_room()
+        self._chunk.add_bout(direction, stability, steps, last_ms - first_ms, last_ms)
 
     def add_cue(self, pattern):
         """A haptic pattern (index into steplog.PATTERNS) was played."""
-        self.journal.append(steplog.CUE, steplog.encode_cue(self._tag, self._uptime_ms(), pattern))
+        self._make_room()
+        self._chunk.add_cue(self._uptime_ms(), pattern)
 
-    def add_anchor(self, uptime_ms, utc_ms, uncertainty_ms):
-        """A host told the time: flushed, and the record's sequence number returned."""
-        sequence = self.journal.append(
-            steplog.ANCHOR, steplog.encode_anchor(self._tag, uptime_ms, utc_ms, uncertainty_ms)
-        )
+    def _make_room(self):
+        if self._chunk.full:
+            self.flush()
+
+    def add_fault(self, kind, count):
+        """A fault of the sensor (index into steplog.FAULTS) and how much it cost; durable with the next flush."""
+        self._append(steplog.FAULT, steplog.encode_fault(self._tag, self._uptime_ms(), kind, count))
+
+    def add_event(self, uptime_ms, kind, strength):
+        """Something about the gait worth telling (index into steplog.EVENTS), strength 0..100."""
+        self._append(steplog.EVENT, steplog.encode_event(self._tag, uptime_ms, kind, strength))
+
+    def add_battery(self, battery_mv):
+        """The battery's voltage now; durable with the next flush."""
+        self._append(steplog.BATTERY, steplog.encode_battery(self._tag, self._uptime_ms(), battery_mv))
+
+    def _append(self, kind, payload):
+        """A record beside the steps: it waits no longer than they do."""
+        self.journal.append(kind, payload)
+        if self._waiting_since_ms is None:
+            self._waiting_since_ms = self._uptime_ms()
+
+    def add_anchor(self, uptime_ms, utc_ms, uncertainty_ms, source):
+        """At that uptime it was that UTC: flushed, and the record's sequence number returned."""
+        anchor = steplog.encode_anchor(self._tag, uptime_ms, utc_ms, uncertainty_ms, source)
+        sequence = self.journal.append(steplog.ANCHOR, anchor)
         self.flush()
         return sequence
 
     def counts(self):
         """Steps by direction (as in steplog.DIRECTIONS) since the log began, those still in RAM included."""
-        counts = list(self.totals.counts)
-        for direction, steps in enumerate(self._chunk.counts):
-            counts[direction] += steps
-        return counts
+        return [stored + waiting for stored, waiting in zip(self.totals.counts, self._chunk.counts)]
 
     def flush_if_due(self):
-        """Flush if the oldest step in RAM is FLUSH_AFTER_MS old; True if it did."""
-        if self._chunk.count and self._uptime_ms() - self._chunk.first_ms >= steplog.FLUSH_AFTER_MS:
+        """Flush if the oldest step or other record in RAM is FLUSH_AFTER_MS old; True if it did."""
+        due_ms = self._uptime_ms() - steplog.FLUSH_AFTER_MS
+        if (not self._chunk.empty and self._chunk.first_ms <= due_ms) or (
+            self._waiting_since_ms is not None and self._waiting_since_ms <= due_ms
+        ):
             self.flush()
             return True
         return False
 
     def flush(self):
         """Make everything durable; on a volume that refuses, keep it and count the failure."""
-        if self._chunk.count:
+        if not self._chunk.empty:
             payload = self._chunk.payload()
             self.journal.append(steplog.STEPS, payload)
             self.totals.add_payload(payload)
             self._chunk.clear()
         try:
             self.journal.flush()
-            if self._lost:
-                lost, self._lost = self._lost, None
-                gap = steplog.encode_gap(self._tag, self._uptime_ms(), *lost)
-                self.journal.append(steplog.GAP, gap)
-                self.journal.flush()
         except (OSError, JournalFull) as error:
             self.write_failures += 1
             print("logbook: not written yet:", error)
+            if self.journal.pending_bytes > _PENDING_LIMIT_BYTES:
+                self._note_lost(*self.journal.drop_pending())
+            # Not at every block of samples: a full volume would be tried four times a second.
+            self._waiting_since_ms = self._uptime_ms()
             return
-        self._flushes += 1
-        if self._flushes % _FLUSHES_PER_CHECKPOINT == 0:
+        self._waiting_since_ms = None
+        self.flushes += 1
+        if self.flushes % _FLUSHES_PER_CHECKPOINT == 0:
             self._checkpoint()
 
     def close(self):

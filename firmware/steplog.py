@@ -1,25 +1,34 @@
 """The step log: what the journal's records mean. Encoded here on the device, decoded here on the host.
 
 Every record belongs to one boot of the device and tells time in that boot's uptime. A boot is named by the
-sequence number of its BOOT record; records carry the low 16 bits of it (`boot_tag`). UTC is no part of the log:
-ANCHOR records, written when a host tells the time, tie uptime to UTC, and the host does the sum.
+sequence number of its BOOT record; records carry the low 16 bits of it (the boot tag). UTC is no part of the log:
+ANCHOR records tie uptime to UTC, and the host does the sum.
 
-Payloads, little endian (the journal adds length, type, sequence number and CRC-32; see lib/journal.py):
+Payloads, little endian (the journal adds length, type, sequence number and CRC-32; see lib/journal.py). `cs` is 10 ms
+of uptime; times of contacts are rounded before they are subtracted, so they do not add up to a drift.
 
-    BOOT    u8 reset cause, u8 placement, u8 model tag, u32 uptime ms, then three texts, each u8 length + UTF-8:
-            firmware version, model id, board
-    STEPS   u16 boot tag, u32 uptime of the first contact in cs, u8 placement, u8 model tag, then per step:
-            u8 time since the previous contact in cs (0 for the first; 255: the next 4 bytes hold it as u32),
-            u8 direction (bits 0-1), confidence level (bits 2-4), stability level (bits 5-7)
-    ANCHOR  u16 boot tag, u48 uptime ms, u48 UTC ms since 1970, u16 uncertainty ms
-    FAULT   u16 boot tag, u32 uptime cs, u8 kind, u32 count (samples lost, tries ...)
-    CUE     u16 boot tag, u32 uptime cs, u8 pattern
-    GAP     u16 boot tag, u32 uptime cs, u32 first sequence lost, u32 last sequence lost
+    BOOT     u8 format version, u8 reset cause, u8 placement, u32 uptime ms, then three texts, each u8 length + UTF-8:
+             firmware version, model id, board
+    STEPS    u16 boot tag, u32 uptime cs, u8 model tag, then items in order of time:
+               step    u8: low 7 bits = cs since the item before, bit 7 = a state byte follows; else the state
+                       is that of the step before (at the start of a record: of no step, so the bit is set)
+                       low bits 120..126: one more byte follows, time = 120 + (bits - 120) * 256 + byte
+               127     no step: u8 kind, then
+                 0     u32 cs: time goes on by so much
+                 1     a bout ended: u8 direction (bits 0-1) and mean stability level (5-7),
+                       u16 steps, u16 duration in 0.1 s
+                 2     a cue: u8 pattern
+             state: direction (bits 0-1), confidence level (bits 2-4), stability level (bits 5-7)
+    ANCHOR   u16 boot tag, u48 uptime ms, u48 UTC ms since 1970, u16 uncertainty ms, u8 source
+    FAULT    u16 boot tag, u32 cs, u8 kind, u32 count (samples lost, tries ...)
+    EVENT    u16 boot tag, u32 cs, u8 kind, u8 strength 0..100
+    BATTERY  u16 boot tag, u32 cs, u16 mV
+    GAP      u16 boot tag, u32 cs, u32 first and u32 last sequence number that were dropped unsynced, u32 steps in
+             them, u16 boot tag and u32 cs of the first of these steps, u16 boot tag and u32 cs of the last
 
-cs = 10 ms. Times between contacts are differences of rounded times, so they do not add up to a drift. A level is a
-seventh of the whole: confidence 0..100 % in levels 0..7; stability 0..100 in levels 0..6, 7 = not measured.
-The model tag is the low byte of the model id's CRC-32. Decoders ignore bytes behind those they know, so a later
-version may append; FORMAT_VERSION (in every segment's header) changes when the meaning of these bytes does.
+A level is a part of the whole: confidence 0..100 % in sevenths 0..7; stability 0..100 in sixths 0..6, 7 = not
+measured. The model tag is the low byte of the model id's CRC-32. Decoders ignore bytes behind those they know.
+FORMAT_VERSION stands in every segment's header and first in every BOOT record, and holds for all that follows it.
 """
 
 import struct
@@ -31,8 +40,9 @@ BOOT = 1
 STEPS = 2
 ANCHOR = 3
 FAULT = 4
-CUE = 5
-GAP = 6
+EVENT = 5
+BATTERY = 6
+GAP = 7
 
 DIRECTIONS = ("forward", "backward", "sideways", "unknown")
 PLACEMENTS = ("waist", "shoe", "pocket")
@@ -43,25 +53,32 @@ FAULTS = (
     "sensor lost its settings",
     "samples lost",
     "wrong sensor",
-    "log full",
 )
-PATTERNS = ("backward_started", "identify", "error")
+EVENTS = ("unstable", "stumble", "fall", "changed_gait", "wrong_clip")
+PATTERNS = ("backward_started", "identify", "error", "calibration_wanted", "calibrating", "calibrated")
+SOURCES = ("host", "device clock")
 
-FAULT_SILENT, FAULT_STUCK, FAULT_UNCONFIGURED, FAULT_OVERRUN, FAULT_WRONG_PART, FAULT_LOG_FULL = range(6)
+FAULT_SILENT, FAULT_STUCK, FAULT_UNCONFIGURED, FAULT_OVERRUN, FAULT_WRONG_PART = range(5)
+SOURCE_HOST, SOURCE_DEVICE = range(2)
 
 STABILITY_NONE_LEVEL = 7
 FLUSH_AFTER_MS = 30_000
-MAX_STEPS_PER_RECORD = 128
 
-_STEPS_HEADER = "<HIBB"
-_STEPS_HEADER_BYTES = 8
-_LONG = 255
+_STEPS_HEADER = "<HIB"
+_STEPS_HEADER_BYTES = 7
+_STEPS_LIMIT_BYTES = 480
+_STATE_FOLLOWS = 0x80
+_TIME_BITS = 0x7F
+_LONGER = 120
+_LONGEST = _LONGER + 7 * 256
+_NO_STEP = 127
+_ITEM_TIME, _ITEM_BOUT, _ITEM_CUE = range(3)
 # MicroPython's struct raises ValueError, CPython's has an exception of its own.
 _UNPACK_ERRORS = (ValueError, IndexError, getattr(struct, "error", ValueError))
 
 
 class RecordUnreadable(ValueError):
-    """A record's payload is shorter than its type demands, or its type is not known here."""
+    """A record's payload does not fit its type, or its type is not known here."""
 
 
 def model_tag(model_id):
@@ -86,106 +103,227 @@ def _text(text):
 
 def encode_boot(cause, placement, uptime_ms, firmware, model_id, board):
     """cause: index into RESET_CAUSES; placement: index into PLACEMENTS."""
-    head = struct.pack("<BBBI", cause, placement, model_tag(model_id), uptime_ms & 0xFFFFFFFF)
+    head = struct.pack("<BBBI", FORMAT_VERSION, cause, placement, uptime_ms & 0xFFFFFFFF)
     return head + _text(firmware) + _text(model_id) + _text(board)
+
+
+def _cs(uptime_ms):
+    """Uptime in cs, modulo 2^32 (497 days): the host, which reads in order, adds the wraps."""
+    return uptime_ms // 10 & 0xFFFFFFFF
 
 
 def _u48(value):
     return struct.pack("<IH", value & 0xFFFFFFFF, value >> 32)
 
 
-def encode_anchor(boot_tag, uptime_ms, utc_ms, uncertainty_ms):
-    """At `uptime_ms` of this boot it was `utc_ms`, give or take `uncertainty_ms`."""
+def encode_anchor(boot_tag, uptime_ms, utc_ms, uncertainty_ms, source):
+    """At `uptime_ms` of this boot it was `utc_ms`, give or take `uncertainty_ms`; source: index into SOURCES."""
     return (
         struct.pack("<H", boot_tag)
         + _u48(uptime_ms)
         + _u48(utc_ms)
-        + struct.pack("<H", min(uncertainty_ms, 0xFFFF))
+        + struct.pack("<HB", min(uncertainty_ms, 0xFFFF), source)
     )
 
 
 def encode_fault(boot_tag, uptime_ms, kind, count):
     """kind: index into FAULTS."""
-    return struct.pack("<HIBI", boot_tag, uptime_ms // 10, kind, count)
+    return struct.pack("<HIBI", boot_tag, _cs(uptime_ms), kind, count)
 
 
-def encode_cue(boot_tag, uptime_ms, pattern):
-    """pattern: index into PATTERNS."""
-    return struct.pack("<HIB", boot_tag, uptime_ms // 10, pattern)
+def encode_event(boot_tag, uptime_ms, kind, strength):
+    """kind: index into EVENTS; strength 0..100."""
+    return struct.pack("<HIBB", boot_tag, _cs(uptime_ms), kind, strength)
 
 
-def encode_gap(boot_tag, uptime_ms, first_lost, last_lost):
-    """The records first_lost..last_lost were dropped, unsynced, for want of room."""
-    return struct.pack("<HIII", boot_tag, uptime_ms // 10, first_lost, last_lost)
+def encode_battery(boot_tag, uptime_ms, battery_mv):
+    """The battery's voltage at that time."""
+    return struct.pack("<HIH", boot_tag, _cs(uptime_ms), battery_mv)
+
+
+def encode_gap(boot_tag, uptime_ms, first_lost, last_lost, steps, first_step, last_step):
+    """Records first_lost..last_lost were dropped, unsynced, for want of room.
+
+    steps: how many steps they held; first_step, last_step: (boot tag, cs) of the first and the last of them.
+    """
+    return struct.pack(
+        "<HIIIIHIHI", boot_tag, _cs(uptime_ms), first_lost, last_lost, steps, *(first_step + last_step)
+    )
 
 
 class StepChunk:
-    """Collects steps for one STEPS record, in a buffer that is allocated once."""
+    """Collects steps, bouts and cues for one STEPS record, in a buffer that is allocated once."""
 
-    def __init__(self, boot_tag, placement, tag):
-        self._buffer = bytearray(_STEPS_HEADER_BYTES + 6 * MAX_STEPS_PER_RECORD)
+    def __init__(self, boot_tag, tag):
+        self._buffer = bytearray(_STEPS_LIMIT_BYTES + 32)
         self._boot_tag = boot_tag
-        self._placement = placement
         self._tag = tag
-        self._size = _STEPS_HEADER_BYTES
-        self._previous_cs = 0
-        self.count = 0
-        self.counts = [0, 0, 0, 0]
+        self.counts = [0] * len(DIRECTIONS)
+        self.clear()
+
+    def clear(self):
+        """Start a new chunk."""
+        self._size = 0
+        self._at_cs = 0
+        self._state = -1
         self.first_ms = 0
+        for direction in range(len(DIRECTIONS)):
+            self.counts[direction] = 0
+
+    @property
+    def empty(self):
+        """True if nothing was added since clear()."""
+        return not self._size
 
     @property
     def full(self):
-        """True if one more step may not fit into a record."""
-        return self.count >= MAX_STEPS_PER_RECORD or self._size > 480
+        """True if one more item may not fit into a record."""
+        return self._size > _STEPS_LIMIT_BYTES
 
-    def add(self, contact_ms, direction, confidence, stability):
+    def _advance(self, uptime_ms):
+        """Begin the record if it is empty; return the cs since the item before. Time never runs backward."""
+        now_cs = uptime_ms // 10
+        if not self._size:
+            self.first_ms = uptime_ms
+            self._at_cs = now_cs
+            struct.pack_into(_STEPS_HEADER, self._buffer, 0, self._boot_tag, now_cs & 0xFFFFFFFF, self._tag)
+            self._size = _STEPS_HEADER_BYTES
+            return 0
+        gap_cs = max(now_cs - self._at_cs, 0)
+        self._at_cs += gap_cs
+        return gap_cs
+
+    def _put(self, layout, *values):
+        struct.pack_into(layout, self._buffer, self._size, *values)
+        self._size += struct.calcsize(layout)
+
+    def add_step(self, contact_ms, direction, confidence, stability):
         """One settled step: uptime of its contact, index into DIRECTIONS, 0..100 %, score 0..100 or None."""
-        at = contact_ms // 10
-        buffer = self._buffer
-        if not self.count:
-            self.first_ms = contact_ms
-            struct.pack_into(
-                _STEPS_HEADER, buffer, 0, self._boot_tag, at & 0xFFFFFFFF, self._placement, self._tag
-            )
-            gap = 0
+        gap_cs = self._advance(contact_ms)
+        if gap_cs >= _LONGEST:
+            self._put("<BBI", _NO_STEP, _ITEM_TIME, gap_cs)
+            gap_cs = 0
+        state = direction | confidence_level(confidence) << 2 | stability_level(stability) << 5
+        flag = 0 if state == self._state else _STATE_FOLLOWS
+        if gap_cs < _LONGER:
+            self._put("B", gap_cs | flag)
         else:
-            gap = max(at - self._previous_cs, 0)
-        size = self._size
-        if gap < _LONG:
-            buffer[size] = gap
-        else:
-            struct.pack_into("<BI", buffer, size, _LONG, gap)
-            size += 4
-        buffer[size + 1] = direction | confidence_level(confidence) << 2 | stability_level(stability) << 5
-        self._size = size + 2
-        self._previous_cs = at
-        self.count += 1
+            more = gap_cs - _LONGER
+            self._put("BB", _LONGER + (more >> 8) | flag, more & 0xFF)
+        if flag:
+            self._put("B", state)
+            self._state = state
         self.counts[direction] += 1
+
+    def add_bout(self, direction, stability, steps, duration_ms, end_ms):
+        """A bout ended with the step whose contact was at end_ms."""
+        gap_cs = self._advance(end_ms)
+        if gap_cs:
+            self._put("<BBI", _NO_STEP, _ITEM_TIME, gap_cs)
+        state = direction | stability_level(stability) << 5
+        self._put("<BBBHH", _NO_STEP, _ITEM_BOUT, state, min(steps, 0xFFFF), min(duration_ms // 100, 0xFFFF))
+
+    def add_cue(self, uptime_ms, pattern):
+        """A pattern (index into PATTERNS) was played."""
+        gap_cs = self._advance(uptime_ms)
+        if gap_cs:
+            self._put("<BBI", _NO_STEP, _ITEM_TIME, gap_cs)
+        self._put("BBB", _NO_STEP, _ITEM_CUE, pattern)
 
     def payload(self):
         """The STEPS payload of what was added."""
         return bytes(memoryview(self._buffer)[: self._size])
 
-    def clear(self):
-        """Start a new chunk."""
-        self._size = _STEPS_HEADER_BYTES
-        self.count = 0
-        for direction in range(len(DIRECTIONS)):
-            self.counts[direction] = 0
+
+def scan_steps(payload):
+    """Yield (kind, cs, ...) of every item of a STEPS payload.
+
+    ("step", cs, state), ("bout", cs, state, steps, duration in 0.1 s), ("cue", cs, pattern). Raises ValueError or
+    IndexError (and on CPython struct.error) where the payload ends too early or holds what cannot be.
+    """
+    _, at_cs, _ = struct.unpack_from(_STEPS_HEADER, payload)
+    position = _STEPS_HEADER_BYTES
+    state = -1
+    while position < len(payload):
+        first = payload[position]
+        position += 1
+        gap_cs = first & _TIME_BITS
+        if gap_cs == _NO_STEP:
+            kind = payload[position]
+            position += 1
+            if kind == _ITEM_TIME:
+                at_cs += struct.unpack_from("<I", payload, position)[0]
+                position += 4
+            elif kind == _ITEM_BOUT:
+                yield ("bout", at_cs) + struct.unpack_from("<BHH", payload, position)
+                position += 5
+            elif kind == _ITEM_CUE:
+                yield "cue", at_cs, payload[position]
+                position += 1
+            else:
+                raise ValueError("item %d is not known" % kind)
+            continue
+        if gap_cs >= _LONGER:
+            gap_cs = _LONGER + ((gap_cs - _LONGER) << 8) + payload[position]
+            position += 1
+        if first & _STATE_FOLLOWS:
+            state = payload[position]
+            position += 1
+        elif state < 0:
+            raise ValueError("the first step has no state")
+        at_cs += gap_cs
+        yield "step", at_cs, state
+
+
+def step_span(payload):
+    """(steps, cs of the first, cs of the last) in a STEPS payload; raises like scan_steps."""
+    steps = first_cs = last_cs = 0
+    for item in scan_steps(payload):
+        if item[0] == "step":
+            if not steps:
+                first_cs = item[1]
+            last_cs = item[1]
+            steps += 1
+    return steps, first_cs, last_cs
+
+
+def gap_span(payload):
+    """(first sequence lost, steps, (boot tag, cs) of the first step, the same of the last) in a GAP payload."""
+    values = struct.unpack_from("<HIIIIHIHI", payload)
+    return values[2], values[4], values[5:7], values[7:9]
+
+
+def boot_tag_of(payload):
+    """The boot tag that opens every payload but BOOT's."""
+    return struct.unpack_from("<H", payload)[0]
+
+
+def _score(level):
+    return None if level == STABILITY_NONE_LEVEL else level * 100 / 6
+
+
+def _name(names, index):
+    """A later version may know more names than this one."""
+    return names[index] if index < len(names) else "number %d" % index
 
 
 def _decode_boot(payload):
-    cause, placement, tag, uptime_ms = struct.unpack_from("<BBBI", payload)
+    version, cause, placement, uptime_ms = struct.unpack_from("<BBBI", payload)
+    if not 1 <= version <= FORMAT_VERSION:
+        raise ValueError("log format %d, known are 1 to %d: update retrostep" % (version, FORMAT_VERSION))
     texts, at = [], 7
     for _ in range(3):
         length = payload[at]
-        texts.append(bytes(payload[at + 1 : at + 1 + length]).decode())
+        text = payload[at + 1 : at + 1 + length]
+        if len(text) < length:
+            raise ValueError("a text is cut off")
+        texts.append(bytes(text).decode())
         at += 1 + length
     return {
         "kind": "boot",
-        "cause": RESET_CAUSES[min(cause, len(RESET_CAUSES) - 1)],
-        "placement": PLACEMENTS[placement],
-        "model_tag": tag,
+        "version": version,
+        "cause": _name(RESET_CAUSES, cause),
+        "placement": _name(PLACEMENTS, placement),
         "uptime_ms": uptime_ms,
         "firmware": texts[0],
         "model": texts[1],
@@ -194,65 +332,96 @@ def _decode_boot(payload):
 
 
 def _decode_steps(payload):
-    boot_tag, at, placement, tag = struct.unpack_from(_STEPS_HEADER, payload)
-    steps = []
-    position = _STEPS_HEADER_BYTES
-    while position + 2 <= len(payload):
-        gap = payload[position]
-        if gap == _LONG:
-            (gap,) = struct.unpack_from("<I", payload, position + 1)
-            position += 4
-        packed = payload[position + 1]
-        position += 2
-        at += gap
-        level = packed >> 5
-        steps.append(
-            {
-                "uptime_ms": at * 10,
-                "direction": DIRECTIONS[packed & 3],
-                "confidence": (packed >> 2 & 7) / 7,
-                "stability": None if level == STABILITY_NONE_LEVEL else level * 100 / 6,
-            }
-        )
+    boot_tag, _, tag = struct.unpack_from(_STEPS_HEADER, payload)
+    steps, bouts, cues = [], [], []
+    for item in scan_steps(payload):
+        uptime_ms = item[1] * 10
+        if item[0] == "step":
+            state = item[2]
+            steps.append(
+                {
+                    "uptime_ms": uptime_ms,
+                    "direction": DIRECTIONS[state & 3],
+                    "confidence": (state >> 2 & 7) / 7,
+                    "stability": _score(state >> 5),
+                }
+            )
+        elif item[0] == "bout":
+            _, _, state, count, duration = item
+            bouts.append(
+                {
+                    "end_ms": uptime_ms,
+                    "direction": DIRECTIONS[state & 3],
+                    "stability": _score(state >> 5),
+                    "steps": count,
+                    "duration_ms": duration * 100,
+                }
+            )
+        else:
+            cues.append({"uptime_ms": uptime_ms, "pattern": _name(PATTERNS, item[2])})
     return {
         "kind": "steps",
         "boot_tag": boot_tag,
-        "placement": PLACEMENTS[placement],
         "model_tag": tag,
         "steps": steps,
+        "bouts": bouts,
+        "cues": cues,
     }
 
 
 def _decode_anchor(payload):
-    boot_tag, up_low, up_high, utc_low, utc_high, uncertainty = struct.unpack_from("<HIHIHH", payload)
+    boot_tag, up_low, up_high, utc_low, utc_high, uncertainty, source = struct.unpack_from(
+        "<HIHIHHB", payload
+    )
     return {
         "kind": "anchor",
         "boot_tag": boot_tag,
         "uptime_ms": up_high << 32 | up_low,
         "utc_ms": utc_high << 32 | utc_low,
         "uncertainty_ms": uncertainty,
+        "source": _name(SOURCES, source),
     }
 
 
 def _decode_fault(payload):
-    boot_tag, at, kind, count = struct.unpack_from("<HIBI", payload)
+    boot_tag, at_cs, kind, count = struct.unpack_from("<HIBI", payload)
     return {
         "kind": "fault",
         "boot_tag": boot_tag,
-        "uptime_ms": at * 10,
-        "fault": FAULTS[kind],
+        "uptime_ms": at_cs * 10,
+        "fault": _name(FAULTS, kind),
         "count": count,
     }
 
 
-def _decode_cue(payload):
-    boot_tag, at, pattern = struct.unpack_from("<HIB", payload)
-    return {"kind": "cue", "boot_tag": boot_tag, "uptime_ms": at * 10, "pattern": PATTERNS[pattern]}
+def _decode_event(payload):
+    boot_tag, at_cs, kind, strength = struct.unpack_from("<HIBB", payload)
+    return {
+        "kind": "event",
+        "boot_tag": boot_tag,
+        "uptime_ms": at_cs * 10,
+        "event": _name(EVENTS, kind),
+        "strength": strength,
+    }
+
+
+def _decode_battery(payload):
+    boot_tag, at_cs, battery_mv = struct.unpack_from("<HIH", payload)
+    return {"kind": "battery", "boot_tag": boot_tag, "uptime_ms": at_cs * 10, "battery_mv": battery_mv}
 
 
 def _decode_gap(payload):
-    boot_tag, at, first, last = struct.unpack_from("<HIII", payload)
-    return {"kind": "gap", "boot_tag": boot_tag, "uptime_ms": at * 10, "first_lost": first, "last_lost": last}
+    values = struct.unpack_from("<HIIIIHIHI", payload)
+    return {
+        "kind": "gap",
+        "boot_tag": values[0],
+        "uptime_ms": values[1] * 10,
+        "first_lost": values[2],
+        "last_lost": values[3],
+        "steps": values[4],
+        "first_step": (values[5], values[6] * 10),
+        "last_step": (values[7], values[8] * 10),
+    }
 
 
 _DECODERS = {
@@ -260,7 +429,8 @@ _DECODERS = {
     STEPS: _decode_steps,
     ANCHOR: _decode_anchor,
     FAULT: _decode_fault,
-    CUE: _decode_cue,
+    EVENT: _decode_event,
+    BATTERY: _decode_battery,
     GAP: _decode_gap,
 }
 
@@ -269,7 +439,7 @@ def decode(kind, payload):
     """A record's payload as a dict; "kind" names its type, times are uptime in ms of the boot "boot_tag".
 
     A steps record's "steps" is a list of dicts: uptime_ms, direction, confidence 0..1, stability 0..100 or None.
-    Raises RecordUnreadable.
+    Raises RecordUnreadable, and nothing else.
     """
     decoder = _DECODERS.get(kind)
     if decoder is None:
@@ -291,16 +461,16 @@ class Totals:
     _MAGIC = b"RST1"
 
     def __init__(self):
-        self.counts = [0, 0, 0, 0]
+        self.counts = [0] * len(DIRECTIONS)
 
     def add_payload(self, payload):
-        """Count the steps of one STEPS payload."""
-        position = _STEPS_HEADER_BYTES
-        while position + 2 <= len(payload):
-            if payload[position] == _LONG:
-                position += 4
-            self.counts[payload[position + 1] & 3] += 1
-            position += 2
+        """Count the steps of one STEPS payload, as far as it is readable."""
+        try:
+            for item in scan_steps(payload):
+                if item[0] == "step":
+                    self.counts[item[2] & 3] += 1
+        except _UNPACK_ERRORS as error:
+            print("steplog: a STEPS record ends early:", error)
 
     def checkpoint(self, sequence):
         """The bytes of a checkpoint that holds all records before `sequence`."""
@@ -316,5 +486,5 @@ class Totals:
             if magic == self._MAGIC and stored == crc32(data[:size]) & 0xFFFFFFFF:
                 self.counts = list(counts)
                 return sequence
-        self.counts = [0, 0, 0, 0]
+        self.counts = [0] * len(DIRECTIONS)
         return 0

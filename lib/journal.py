@@ -103,6 +103,20 @@ def scan_segment(data, first_sequence):
         at = end
 
 
+def encode_cursor(up_to):
+    """The cursor file's bytes: everything before `up_to` is acknowledged."""
+    body = CURSOR_MAGIC + struct.pack("<I", up_to)
+    return body + struct.pack("<I", crc32(body) & 0xFFFFFFFF)
+
+
+def decode_cursor(data):
+    """What encode_cursor() took, or None if the bytes are damaged."""
+    if len(data) != 12 or data[:4] != CURSOR_MAGIC:
+        return None
+    up_to, stored = struct.unpack("<II", data[4:])
+    return up_to if crc32(data[:8]) & 0xFFFFFFFF == stored else None
+
+
 def write_atomically(path, data):
     """Replace the file at `path` with `data`: after a power cut it holds either the old or the new bytes."""
     temporary = path + ".new"
@@ -121,8 +135,8 @@ class Journal:
 
     log_id: used if the journal is new; one that exists keeps its own. segment_bytes: a segment is closed when the
     next record would take it past this. budget_bytes: total at which the oldest segments go, acknowledged or not.
-    on_lost(first, last): called when unacknowledged records had to go, with their sequence numbers, so that the
-    owner can append a record of what was lost.
+    on_lost(first, last, records): called before unacknowledged records go, with their sequence numbers and a list of
+    (kind, payload), so that the owner can append a record of what will be lost; that record becomes durable first.
     Opening reads the last segment once. Raises OSError from the file system.
     """
 
@@ -165,22 +179,24 @@ class Journal:
         """The sequence up to which (exclusive) everything is acknowledged; 0 without a valid cursor file."""
         try:
             with open(self._folder + "/" + CURSOR, "rb") as file:
-                data = file.read(12)
+                up_to = decode_cursor(file.read())
         except OSError:
             return 0
-        if len(data) == 12 and data[:4] == CURSOR_MAGIC:
-            sequence, stored = struct.unpack("<II", data[4:])
-            if crc32(data[:8]) & 0xFFFFFFFF == stored:
-                return sequence
-        # Acknowledging anew is harmless; pruning by a wrong cursor would not be.
-        print("journal: the cursor file is damaged; nothing counts as acknowledged")
-        return 0
+        if up_to is None:
+            # Acknowledging anew is harmless; pruning by a wrong cursor would not be.
+            print("journal: the cursor file is damaged; nothing counts as acknowledged")
+            return 0
+        return up_to
 
     def _recover(self):
         """Find the log id and the next sequence number from what survived."""
         for first in reversed(self._segments):
+            data = self._read(first)
+            if not data:
+                # The power went between making the file and its first flush.
+                continue
             try:
-                _, _, self.log_id = decode_header(self._read(first))
+                _, _, self.log_id = decode_header(data)
                 break
             except SegmentDamaged as damage:
                 print("journal: %s in %s" % (damage, self._path(first)))
@@ -224,13 +240,36 @@ class Journal:
         self.next_sequence = sequence + 1
         return sequence
 
+    @property
+    def pending_bytes(self):
+        """Size of the records that are not durable yet."""
+        return sum([len(record) for record in self._pending])
+
+    def drop_pending(self):
+        """Forget the records that are not durable yet; return (first, last, [(kind, payload)]) of them, or None.
+
+        Their numbers are not used again. For an owner whose RAM runs out on a volume that takes nothing.
+        """
+        if not self._pending:
+            return None
+        first = self.next_sequence - len(self._pending)
+        records = [decode_record(record)[1:3] for record in self._pending]
+        self._pending = []
+        return first, self.next_sequence - 1, records
+
     def flush(self):
-        """Make every appended record durable.
+        """Make every appended record durable, then prune what is over the budget.
 
         Records stay in RAM until this succeeded, so a failed flush can be repeated. Raises JournalFull if the
         volume has no room and nothing can be pruned.
         """
-        while self._pending:
+        if not self._pending:
+            return
+        # What will be lost is told in the same flush, before it goes: a power cut in between loses neither.
+        condemned = self._over_budget()
+        for first in condemned:
+            self._tell_lost(first)
+        while True:
             try:
                 self._write_pending()
                 break
@@ -238,15 +277,21 @@ class Journal:
                 # What was written of them may be torn: leave that segment, write all again into a new one.
                 self._leave_segment()
                 self._drop_unflushed_segment()
-                if not self._prune_oldest():
+                if not self._segments:
                     raise JournalFull("journal: no room on the volume (%s) and nothing to prune" % error)
+                oldest = self._segments[0]
+                if oldest in condemned:
+                    condemned.remove(oldest)
+                else:
+                    self._tell_lost(oldest)
+                self._remove(oldest)
+        for first in condemned:
+            self._remove(first)
 
     def _write_pending(self):
-        wanted = sum([len(record) for record in self._pending])
+        wanted = self.pending_bytes
         if self._file and self._sizes[self._segments[-1]] + wanted > self._segment_bytes:
             self._leave_segment()
-        while self.bytes_used + wanted + HEADER_BYTES > self._budget_bytes and self._prune_oldest():
-            pass
         first_pending = self.next_sequence - len(self._pending)
         if not self._file:
             self._file = open(self._path(first_pending), "wb")
@@ -260,6 +305,37 @@ class Journal:
         self._pending = []
         self.flushed_sequence = self.next_sequence
 
+    def _over_budget(self):
+        """First sequences of the closed segments that have to go, oldest first, for what is pending to fit."""
+        excess = self.bytes_used - self._budget_bytes + HEADER_BYTES + RECORD_BYTES + MAX_PAYLOAD_BYTES
+        excess += self.pending_bytes
+        closed = self._segments[:-1] if self._file else self._segments
+        found = []
+        for first in closed:
+            if excess <= 0:
+                break
+            excess -= self._sizes[first]
+            found.append(first)
+        return found
+
+    def _tell_lost(self, first):
+        """If the segment holds records that nobody acknowledged, tell the owner, who may append to that."""
+        at = self._segments.index(first)
+        following = self._segments[at + 1] if at + 1 < len(self._segments) else self.flushed_sequence
+        if following > self.acknowledged and self._on_lost:
+            first_lost = max(first, self.acknowledged)
+            lost = scan_segment(self._read(first), first)
+            self._on_lost(
+                first_lost,
+                following - 1,
+                [(kind, payload) for sequence, kind, payload, _, _ in lost if sequence >= first_lost],
+            )
+
+    def _remove(self, first):
+        os.remove(self._path(first))
+        self._segments.remove(first)
+        del self._sizes[first]
+
     def _leave_segment(self):
         if self._file:
             try:
@@ -271,13 +347,13 @@ class Journal:
     def _drop_unflushed_segment(self):
         """Remove the last segment if nothing in it was ever durable: it only takes room."""
         if self._segments and self._segments[-1] >= self.flushed_sequence:
-            first = self._segments.pop()
-            del self._sizes[first]
+            first = self._segments[-1]
             try:
-                os.remove(self._path(first))
+                self._remove(first)
             except OSError:
                 # It never came to be a file.
-                pass
+                self._segments.remove(first)
+                del self._sizes[first]
 
     def close(self):
         """Flush and close the open segment; the next flush with records opens a new one."""
@@ -296,21 +372,8 @@ class Journal:
             )
         if up_to <= self.acknowledged:
             return
-        body = CURSOR_MAGIC + struct.pack("<I", up_to)
-        write_atomically(self._folder + "/" + CURSOR, body + struct.pack("<I", crc32(body) & 0xFFFFFFFF))
+        write_atomically(self._folder + "/" + CURSOR, encode_cursor(up_to))
         self.acknowledged = up_to
-
-    def _prune_oldest(self):
-        """Remove the oldest closed segment; False if there is none."""
-        if len(self._segments) < (2 if self._file else 1):
-            return False
-        first = self._segments.pop(0)
-        following = self._segments[0] if self._segments else self.flushed_sequence
-        os.remove(self._path(first))
-        del self._sizes[first]
-        if following > self.acknowledged and self._on_lost:
-            self._on_lost(max(first, self.acknowledged), following - 1)
-        return True
 
     def records(self, first_sequence=0):
         """Yield (sequence, kind, payload) of every durable record from `first_sequence` on, oldest first.

@@ -1,7 +1,8 @@
 """Runs tests/micropython/*_test.py in real MicroPython, one fresh interpreter a test, beside the ordinary tests.
 
 Such a file is a MicroPython module; each function `test_...` (plain or async) is an item, its `HEAP` (optional,
-default the device's) the interpreter's heap.
+default the device's) the interpreter's heap. Its sys.argv ends with "full" if the test was asked for by a word of
+SWEEPS (`make test K=powercut`), else with "sample": then a sweep takes a seeded sample of its cases.
 """
 
 import ast
@@ -16,6 +17,13 @@ use_device_code()
 
 MICROPYTHON_TESTS = Path(__file__).parent / "micropython"
 SHARED = device_root().parent / "shared"
+SWEEPS = ("powercut", "bitrot", "fullvolume")
+
+
+def sweep_size(config, test_name):
+    """ "full" if one of the words that picked the tests names the sweep that this test is, else "sample"."""
+    asked = config.getoption("keyword") or ""
+    return "full" if any(word in asked and word in test_name for word in SWEEPS) else "sample"
 
 
 def pytest_collect_file(file_path, parent):
@@ -60,9 +68,16 @@ class MicroPythonItem(pytest.Item):
 
     def runtest(self):
         done = interpreter.run(
-            MICROPYTHON_TESTS / "runner.py", str(device_root()), self.path.stem, self.name, heap=self._heap
+            MICROPYTHON_TESTS / "runner.py",
+            str(device_root()),
+            self.path.stem,
+            self.name,
+            sweep_size(self.config, self.name),
+            heap=self._heap,
+            timeout_s=480,
         )
         output = done.stdout.decode(errors="replace")
+        self.add_report_section("call", "stdout", output)
         if done.returncode or "PASSED" not in output:
             raise MicroPythonFailure(output + done.stderr.decode(errors="replace"))
 

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from firmware import steplog
 from firmware.gait.mounting import Mounting
 from retrostep import flash
 from retrostep.board import VirtualBoard, flash_image
@@ -15,6 +16,7 @@ from retrostep.cable import CableTransport
 from retrostep.device_tree import device_files
 from retrostep.history import read_history
 from retrostep.link import Link
+from retrostep.logfiles import log_folder, read_log_files
 from retrostep.store import Store
 from retrostep.sync import sync
 from retrostep.walker import Walk, demo_walk
@@ -192,6 +194,34 @@ def test_totals_survive_a_reset_and_a_power_cut(image, tmp_path, two_minutes):
         board.set_speed(1.0)
         assert asyncio.run(totals(board.port)) == before
     assert sum(before) > 150
+
+
+def test_after_a_reset_the_device_still_knows_the_time_and_after_a_power_cut_it_does_not_pretend(
+    image, tmp_path, two_minutes
+):
+    with VirtualBoard(image, walk=two_minutes.samples, speed=0) as board:
+        board.advance(20)
+        synced(board, tmp_path)
+        flash.mpremote(board.port, "reset")
+        board.set_speed(0)
+        board.advance(20)
+        board.cut_power()
+        board.power_on()
+        board.advance(20)
+        board.cut_power()
+    with log_folder(image) as folder:
+        records = [steplog.decode(kind, payload) for _, kind, payload in read_log_files(folder).records()]
+    boots = [record for record in records if record["kind"] in ("boot", "anchor")]
+    assert [record.get("source", record["kind"]) for record in boots] == [
+        "boot",
+        "host",
+        "boot",
+        "device clock",
+        "boot",
+    ]
+    host, own = boots[1], boots[3]
+    # Both clocks ran at wall speed between the two, but for the seconds of the virtual advance.
+    assert 0 <= own["utc_ms"] - host["utc_ms"] < 30_000
 
 
 def test_three_crashes_in_a_row_end_in_safe_mode_and_every_crash_is_kept(image):

@@ -48,6 +48,9 @@ class DeviceUnderTest:
     def identify(self):
         self.buzzes += 1
 
+    def keep_time(self):
+        self.time_kept_ms = self.clock.utc_ms()
+
     def status(self):
         journal = self.logbook.journal
         return {

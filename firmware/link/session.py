@@ -8,13 +8,15 @@ ERROR and changes nothing.
 from journal import RECORD_BYTES, encode_record
 
 from firmware.link import protocol
+from firmware.steplog import SOURCE_HOST
 
 # A host that wants live steps says so again within this time; one that vanished stops costing.
 LIVE_LEASE_MS = 60_000
 
 
 class Session:
-    """device: has logbook (Logbook), clock (Clock), status() -> dict of protocol.FIELDS names, identify().
+    """device: has logbook (Logbook), clock (Clock), status() -> dict of protocol.FIELDS names, identify(),
+    keep_time() (the clock was set).
 
     records_per_message_bytes: how many bytes of records fit one message of this transport.
     """
@@ -75,8 +77,9 @@ class Session:
         now_ms = self._device.clock.uptime_ms()
         if uptime_ms > now_ms:
             raise ValueError("anchor: expected an uptime of at most %d ms, got %d" % (now_ms, uptime_ms))
-        sequence = self._device.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms)
+        sequence = self._device.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, SOURCE_HOST)
         self._device.clock.set_anchor(uptime_ms, utc_ms)
+        self._device.keep_time()
         return protocol.pack_u32(sequence)
 
     def _live(self, body):

@@ -4,6 +4,7 @@ from retrostep.board.errors import BoardError
 from retrostep.flash import FlashFailed
 from retrostep.interpreter import InterpreterMissing
 from retrostep.link import LinkError
+from retrostep.logfiles import LogFilesError
 from retrostep.recording import RecordingError
 from retrostep.replay import ReplayError
 from retrostep.store import StoreError
@@ -13,6 +14,7 @@ EXPECTED = (
     FlashFailed,
     InterpreterMissing,
     LinkError,
+    LogFilesError,
     RecordingError,
     ReplayError,
     StoreError,

@@ -3,6 +3,8 @@
 `cut_after` operations (programs and erases) it stops dead: `torn` leaves half of that operation done.
 """
 
+from array import array
+
 import micropython
 import vfs
 
@@ -31,6 +33,7 @@ class RamFlash:
         self.image = bytearray(b"\xff" * (blocks * block_bytes)) if image is None else bytearray(image)
         self.operations = 0
         self.violations = 0
+        self.erases = array("I", bytes(4 * blocks))
         self.cut_after = None
         self.torn = False
 
@@ -63,6 +66,7 @@ class RamFlash:
             return self.block_bytes
         if operation == 6:
             torn = self._operation()
+            self.erases[block] += 1
             at = block * self.block_bytes
             count = self.block_bytes // 2 if torn else self.block_bytes
             self.image[at : at + count] = b"\xff" * count

@@ -1,4 +1,4 @@
-"""Runs one test function: runner.py DEVICE_ROOT MODULE FUNCTION. Prints PASSED as its last line."""
+"""Runs one test function: runner.py DEVICE_ROOT MODULE FUNCTION full|sample. Prints PASSED as its last line."""
 
 import sys
 
