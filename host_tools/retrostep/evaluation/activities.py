@@ -1,7 +1,8 @@
 """What is known of a recording from its label alone: whether, and which way, somebody walked.
 
-Only where every step of a recording goes the same way, or none is walked at all, can its found steps be judged
-without annotated contacts. Labels are those of the sources, or the plain names of docs/recording.md.
+Only where every step of a recording, or of a labelled span of it, goes the same way, or none is walked at all, can
+its found steps be judged without annotated contacts. Labels are those of the sources, or the plain names of
+docs/recording.md.
 """
 
 from retrostep.recording import Recording
@@ -26,6 +27,16 @@ STUMBLE = "stumble"
 UNKNOWN = ""
 
 NO_STEPS = (RESTING, JUMPING, FALLING, EXERCISE)
+
+# Which way each step goes; running and climbing go forward.
+DIRECTION = {
+    WALKING: "forward",
+    JOGGING: "forward",
+    STAIRS: "forward",
+    STAIRS_DOWN: "forward",
+    BACKWARD: "backward",
+    SIDEWAYS: "sideways",
+}
 
 PLAIN = {
     "forward": WALKING,
@@ -79,3 +90,15 @@ def kind(recording: Recording) -> str:
     if source == "kuhar":
         return KUHAR.get(int(name.split(":")[0]), UNKNOWN) if name.split(":")[0].isdigit() else UNKNOWN
     return PLAIN.get(name.split(" ")[0], UNKNOWN)
+
+
+def parts(recording: Recording) -> tuple[tuple[float, float, str], ...]:
+    """(from, to, kind) in s: the spans with a plain name, or else the whole recording."""
+    spans = tuple(
+        (float(start), float(end), PLAIN[str(name)])
+        for (start, end), name in zip(recording.spans, recording.span_label, strict=True)
+        if str(name) in PLAIN
+    )
+    if spans and recording.meta["source"] not in ("sisfall", "kuhar"):
+        return spans
+    return ((0.0, recording.duration_s, kind(recording)),)

@@ -20,14 +20,28 @@ def count_error(scores: Iterable[Score]) -> Figure | None:
     return ratio(parts, "%", kind="mean", scale=100)
 
 
-def f1(scores: Iterable[Score], near: bool) -> Figure | None:
-    """F1 of steps within 0.25 s (near) or 0.1 s, pooled over recordings; n: true steps."""
-    scores = [one for one in scores if one.true_steps or (one.facts.windows and one.found_steps)]
+def hand_count_error(scores: Iterable[Score]) -> Figure | None:
+    """The same against steps counted by hand, where no contact is annotated."""
     parts = [
-        _part(one, 2 * (one.hits_near if near else one.hits_close), one.true_steps + one.found_steps)
+        _part(one, abs(one.found.total() - one.facts.counted) / one.facts.counted, 1)
         for one in scores
+        if one.facts.counted
     ]
-    return ratio(parts, "", kind="mean", n=sum(one.true_steps for one in scores))
+    return ratio(parts, "%", kind="mean", scale=100)
+
+
+def f1(scores: Iterable[Score], near: bool = False, own_lag: bool = False) -> Figure | None:
+    """F1 of steps within 0.25 s (near) or 0.1 s, pooled over recordings; n: true steps.
+
+    own_lag: at 0.1 s, after removing the lag of each recording instead of that of its source.
+    """
+    parts = []
+    true_steps = 0
+    for one in scores:
+        hits = one.hits_near if near else one.hits_close_own_lag if own_lag else one.hits_close
+        parts.append(_part(one, 2 * hits, one.true_steps + one.found_steps))
+        true_steps += one.true_steps
+    return ratio(parts, "", kind="mean", n=true_steps) if true_steps else None
 
 
 def found_share(scores: Iterable[Score], direction: str) -> Figure | None:

@@ -58,7 +58,9 @@ class Facts:
     true_directions: tuple[str, ...]
     windows: tuple[tuple[float, float], ...]
     falls_s: tuple[float, ...]
-    turns: tuple[tuple[float, float], ...] = ()
+    turns: tuple[tuple[float, float], ...]
+    parts: tuple[tuple[float, float, str], ...]  # what is known without annotated contacts
+    counted: int | None  # steps counted by hand, where no contact is annotated
     repeated: bool = False  # a window repeated so that it can open a bout
 
     @classmethod
@@ -84,8 +86,16 @@ class Facts:
                 for (start, end), name in zip(recording.spans, recording.span_label, strict=True)
                 if name in TURNS
             ),
+            parts=activities.parts(recording),
+            counted=_counted(recording),
             repeated=repeated,
         )
+
+
+def _counted(recording: Recording) -> int | None:
+    count = recording.meta.get("step_count", -1)
+    known = isinstance(count, int) and count > 0 and not len(recording.truth) and not len(recording.steps)
+    return count if known else None
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,7 @@ class Score:
     found_steps: int
     hits_close: int
     hits_near: int
+    hits_close_own_lag: int  # as hits_close, after removing the lag of this recording alone
     matched: list[Matched] = field(default_factory=list)
     presumed: list[Matched] = field(default_factory=list)  # no true steps, but the label tells the direction
     quiet: str = ""  # what went on where no step was walked
@@ -142,6 +153,7 @@ def score(trial: Trial, lag_s: float) -> Score:
     contacts = [step.contact_s - lag_s for step in trial.steps]
     true_in = [t for t in facts.true_s if _inside(t, facts.windows)]
     found_in = [t for t in contacts if _inside(t, facts.windows)]
+    own_s = constant_lag_s([(found_in, true_in)])
     quiet, seconds, at = _quiet(facts, contacts)
     return Score(
         facts,
@@ -151,6 +163,7 @@ def score(trial: Trial, lag_s: float) -> Score:
         found_steps=len(found_in),
         hits_close=len(pair(found_in, true_in, CLOSE_S)),
         hits_near=len(pair(found_in, true_in, NEAR_S)),
+        hits_close_own_lag=len(pair([t - own_s for t in found_in], true_in, CLOSE_S)),
         matched=[
             Matched(
                 facts.true_directions[j],
@@ -168,28 +181,20 @@ def score(trial: Trial, lag_s: float) -> Score:
     )
 
 
-# Which way the steps go where only a label says so. Running and climbing go forward.
-_DIRECTION = {
-    activities.WALKING: "forward",
-    activities.JOGGING: "forward",
-    activities.STAIRS: "forward",
-    activities.STAIRS_DOWN: "forward",
-    activities.BACKWARD: "backward",
-    activities.SIDEWAYS: "sideways",
-}
-
-
 def known_direction(facts: Facts) -> bool:
-    return bool(facts.true_s) or facts.kind in _DIRECTION
+    """Whether any found step can be judged: by annotated contacts or by labels."""
+    return bool(facts.true_s) or any(kind in activities.DIRECTION for _, _, kind in facts.parts)
 
 
 def _presumed(trial: Trial) -> list[Matched]:
     facts = trial.facts
-    if facts.true_s or facts.windows or facts.kind not in _DIRECTION:
+    if facts.true_s or facts.windows:
         return []
     return [
-        Matched(_DIRECTION[facts.kind], step.direction, step.confidence, step.decided_s - step.contact_s)
+        Matched(activities.DIRECTION[kind], step.direction, step.confidence, step.decided_s - step.contact_s)
         for step in trial.steps
+        for start, end, kind in facts.parts
+        if start <= step.contact_s < end and kind in activities.DIRECTION
     ]
 
 
@@ -204,11 +209,12 @@ def _inside(t: float, windows: Iterable[tuple[float, float]], edge_s: float = ED
 
 def _quiet(facts: Facts, contacts: list[float]) -> tuple[str, float, list[int]]:
     """What the quiet part is called, how long it is in s, and which found steps lie in it."""
+    still = [part for part in facts.parts if part[2] in (*activities.NO_STEPS, activities.CAR)]
     if facts.windows:
         parts = _gaps(facts)
         name = STANDING if facts.true_s else GESTURE
-    elif facts.kind in (*activities.NO_STEPS, activities.CAR):
-        parts, name = [(0.0, facts.duration_s)], facts.kind
+    elif still:
+        parts, name = [(start, end) for start, end, _ in still], still[0][2]
     elif facts.kind == activities.FALLING_WALKING and facts.falls_s:
         parts, name = [(max(facts.falls_s) + AFTER_FALL_S, facts.duration_s)], AFTER_FALL
     else:

@@ -89,6 +89,7 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
         direction_table,
         shoe_calibrated_table,
         labelled_table,
+        hand_counted_table,
         windows_table,
         false_steps_table,
         bouts_table,
@@ -150,6 +151,7 @@ def steps_table(evaluation: Evaluation) -> Table:
                 measures.count_error(scores),
                 measures.f1(scores, near=False),
                 measures.f1(scores, near=True),
+                measures.f1(scores, own_lag=True),
                 f"{worst.facts.file}: {worst.found_steps} of {worst.true_steps}",
             ]
         )
@@ -166,11 +168,13 @@ def steps_table(evaluation: Evaluation) -> Table:
             "MAPE",
             "F1 0.1 s",
             "F1 0.25 s",
+            "F1 0.1 s, own lag",
             "worst recording",
         ),
         rows,
         "Within the truth windows. MAPE: mean over recordings of the error of the count. F1: steps paired with "
-        "contacts after the constant lag of the source is removed. At the shoe a step is a stride of that foot.",
+        "contacts after the constant lag of the source (own lag: of each recording) is removed. At the shoe a "
+        "step is a stride of that foot.",
     )
 
 
@@ -198,7 +202,7 @@ DIRECTION_COLUMNS = (
     "backward %",
     "sideways %",
     "unknown %",
-    "opposite per 1,000",
+    "opposite",
     "worst person (100 steps or more)",
 )
 
@@ -220,7 +224,7 @@ def direction_table(evaluation: Evaluation) -> Table:
         "Direction of found steps",
         (*WHERE, *DIRECTION_COLUMNS),
         rows,
-        "Steps paired with a contact of known direction (within 0.25 s). `opposite`: forward called backward, or "
+        "Steps paired with a contact of known direction (within 0.25 s). Opposite: forward called backward, or "
         "backward called forward.",
     )
 
@@ -259,6 +263,33 @@ def labelled_table(evaluation: Evaluation) -> Table:
         ("worn", "kind", "source", "activity", *DIRECTION_COLUMNS),
         rows,
         "No contacts are annotated: every step found counts as one of the label's direction.",
+    )
+
+
+def hand_counted_table(evaluation: Evaluation) -> Table:
+    rows: list[list[Cell]] = []
+    groups: dict[tuple[str, bool, str, str], list[Score]] = defaultdict(list)
+    for one in evaluation.select():
+        if one.facts.counted:
+            facts = one.facts
+            groups[facts.placement, facts.virtual, facts.source, facts.activity].append(one)
+    for key, scores in sorted(groups.items()):
+        rows.append(
+            [
+                *_where(key),
+                _people(scores),
+                len(scores),
+                sum(one.facts.counted or 0 for one in scores),
+                sum(one.found.total() for one in scores),
+                measures.hand_count_error(scores),
+            ]
+        )
+    return Table(
+        "hand_counted",
+        "Steps against a count by hand",
+        ("worn", "kind", "source", "activity", "people", "recordings", "counted", "found", "MAPE"),
+        rows,
+        "Recordings with meta.step_count and without annotated contacts. At the shoe: strides of that foot.",
     )
 
 
@@ -478,6 +509,8 @@ def conditions_table(evaluation: Evaluation) -> Table:
             scores = evaluation.select(condition, placement=placement, virtual=virtual, source=source)
             if not any(one.judged or one.true_steps for one in scores):
                 continue
+            # A shoe whose mounting is unknown says no direction at all.
+            directed = placement == "waist" or _directed(scores)
             rows.append(
                 [
                     placement,
@@ -488,8 +521,8 @@ def conditions_table(evaluation: Evaluation) -> Table:
                     measures.count_error(scores),
                     measures.f1(scores, near=False),
                     measures.f1(scores, near=True),
-                    measures.called(scores, "forward", "backward"),
-                    measures.called(scores, "backward", "backward", per=100),
+                    measures.called(scores, "forward", "backward") if directed else None,
+                    measures.called(scores, "backward", "backward", per=100) if directed else None,
                 ]
             )
     return Table(
@@ -504,7 +537,7 @@ def conditions_table(evaluation: Evaluation) -> Table:
             "MAPE",
             "F1 0.1 s",
             "F1 0.25 s",
-            "forward called backward per 1,000",
+            "forward called backward",
             "backward right of found",
         ),
         rows,
@@ -703,7 +736,7 @@ def people_table(evaluation: Evaluation) -> Table:
             "MAPE",
             "F1 0.1 s",
             "forward steps",
-            "called backward per 1,000",
+            "called backward",
         ),
         rows,
         "Real people, by the worse of F1 and forward steps called backward (running and stairs included).",
