@@ -31,7 +31,7 @@ LOG_FOLDER = "/log"
 _HEALTHY_AFTER_MS = 60_000
 _HOUSEKEEPING_MS = 1000
 _BATTERY_MS = 4 * 3600 * 1000
-# time.time() of an ESP32 counts from 2000; a clock that was never set shows that year.
+# The seconds of an ESP32's module time count from 2000; a clock that was never set shows that year.
 _EPOCH_2000_S = 946_684_800
 _FIRST_YEAR = 2025
 # How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
@@ -161,10 +161,12 @@ class Device:
 
     def _recall_time(self):
         """After a reset the RTC may still know the time; the host prefers its own anchors to this one."""
-        now_s = time.time()
-        if time.gmtime(now_s)[0] < _FIRST_YEAR:
+        year, month, day, _, hour, minute, second, us = machine.RTC().datetime()
+        if year < _FIRST_YEAR:
             return
-        uptime_ms, utc_ms = self.clock.uptime_ms(), (now_s + _EPOCH_2000_S) * 1000
+        uptime_ms = self.clock.uptime_ms()
+        utc_s = time.mktime((year, month, day, hour, minute, second, 0, 0)) + _EPOCH_2000_S
+        utc_ms = utc_s * 1000 + us // 1000
         asleep = machine.reset_cause() == machine.DEEPSLEEP_RESET
         uncertainty_ms = _RTC_ASLEEP_MS if asleep else _RTC_AWAKE_MS
         self.clock.set_anchor(uptime_ms, utc_ms)

@@ -220,8 +220,8 @@ def test_after_a_reset_the_device_still_knows_the_time_and_after_a_power_cut_it_
         "boot",
     ]
     host, own = boots[1], boots[3]
-    # Both clocks ran at wall speed between the two, but for the seconds of the virtual advance.
-    assert 0 <= own["utc_ms"] - host["utc_ms"] < 30_000
+    # The reset came a moment after the sync; a busy machine lets the board's clock fall behind a little.
+    assert -own["uncertainty_ms"] <= own["utc_ms"] - host["utc_ms"] < 30_000
 
 
 def test_three_crashes_in_a_row_end_in_safe_mode_and_every_crash_is_kept(image):
