@@ -11,7 +11,7 @@ from dataclasses import replace
 from retrostep.recording import Recording
 
 AS_RECORDED = "as recorded"
-CALIBRATED = "calibrated on another trial"
+CALIBRATED = "calibrated on another walk"
 NOT_CALIBRATED = "not calibrated"
 NOISE = "sensor noise"
 YAW_30 = "yaw 30"

@@ -316,7 +316,11 @@ def _confident_and_wrong(evaluation: Evaluation, _condition: str) -> Figure | No
 
 def _straight_strides(found: str, per: int) -> Measure:
     return lambda evaluation, _condition: measures.called(
-        evaluation.select(CALIBRATED, source="ipol110"), "forward", found, per, straight=True
+        evaluation.select(CALIBRATED, placement="shoe", source="ipol110"),
+        "forward",
+        found,
+        per,
+        straight=True,
     )
 
 

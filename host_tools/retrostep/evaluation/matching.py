@@ -37,8 +37,9 @@ def constant_lag_s(recordings: Iterable[tuple[Sequence[float], Sequence[float]]]
     lags = lags[np.abs(lags) <= LAG_REACH_S]
     if not len(lags):
         return 0.0
-    core = lags[np.abs(lags - np.median(lags)) <= LAG_CORE_S]
-    return float(np.median(core))
+    middle = np.median(lags)
+    core = lags[np.abs(lags - middle) <= LAG_CORE_S]
+    return float(np.median(core) if len(core) else middle)
 
 
 def pair(found: Sequence[float], true: Sequence[float], tolerance_s: float) -> list[tuple[int, int]]:

@@ -24,6 +24,7 @@ from retrostep.evaluation.conditions import (
     AS_RECORDED,
     CALIBRATED,
     CONDITIONS,
+    NOT_CALIBRATED,
     YAW_30,
     seed_of,
     wanted,
@@ -222,35 +223,54 @@ def _trial(
 ) -> Trial | Exception:
     one, facts, condition, walked_before = job
     try:
-        if condition != CALIBRATED:
+        if walked_before is None:
             altered = CONDITIONS[condition](one, seed_of(facts.file, seed))
             return Trial.of(facts, condition, replayer.replay(altered))
-        assert walked_before is not None
-        try:
-            mounting = replayer.calibrate(walked_before)
-        except ReplayError:
-            mounting = None  # refused: the device then counts without a direction
+        if one.placement == "waist":
+            yaw_deg = float(seed_of(facts.person, seed) % 360)
+            one, walked_before = one.rotated(yaw_deg), walked_before.rotated(yaw_deg)
+        mounting = _learned(replayer, walked_before)
+        if mounting is None:
+            one = CONDITIONS[NOT_CALIBRATED](one, 0)
         return Trial.of(facts, condition, replayer.replay(one, mounting=mounting))
     except (ReplayError, RecordingError) as error:
         return error
 
 
+def _learned(replayer: Replayer, walk: Recording) -> bytes | None:
+    """The mounting, or None where the calibration is refused: the device then counts without a direction."""
+    try:
+        return replayer.calibrate(walk)
+    except ReplayError:
+        return None
+
+
 def _calibrated(
     loaded: list[tuple[Recording, Facts]],
 ) -> list[tuple[Recording, Facts, str, Recording | None]]:
-    """Each recording of unknown mounting with another trial of the same person and foot to calibrate on."""
+    """Recordings of known direction, each with another of the same person and foot to calibrate on."""
     groups: dict[tuple[Any, ...], list[tuple[Recording, Facts]]] = defaultdict(list)
     for one, facts in loaded:
-        if one.frame == "sensor" and one.placement != "pocket" and facts.true_s:
+        of_waist = one.placement == "waist" and one.frame == "clip" and not facts.virtual
+        of_shoe = one.placement == "shoe" and one.frame == "sensor"
+        if (of_waist or of_shoe) and known_direction(facts):
             foot = one.meta.get("foot_of_this_sensor") or one.meta.get("mount")
             groups[facts.person, one.placement, foot].append((one, facts))
     work = []
     for group in groups.values():
-        if len(group) > 1:
-            for i, (one, facts) in enumerate(group):
-                before = group[(i + 1) % len(group)][0]
-                work.append((one, facts, CALIBRATED, _straight(before)))
+        forward = [i for i, (_, facts) in enumerate(group) if _walks_forward(facts)]
+        for i, (one, facts) in enumerate(group):
+            # The next forward walk of that person, round the circle.
+            others = [j for j in forward if j > i] + [j for j in forward if j < i]
+            if others:
+                work.append((one, facts, CALIBRATED, _straight(group[others[0]][0])))
     return work
+
+
+def _walks_forward(facts: Facts) -> bool:
+    if facts.true_s:
+        return set(facts.true_directions) == {"forward"}
+    return all(kind == activities.WALKING for _, _, kind in facts.parts)
 
 
 def _straight(one: Recording) -> Recording:
@@ -286,9 +306,7 @@ def _calibrations(loaded: list[tuple[Recording, Facts]], trials: list[Trial], jo
     for one, facts in loaded:
         if facts.virtual or one.placement != "waist" or one.frame != "clip" or facts.repeated:
             continue
-        if not facts.true_s and facts.kind != activities.WALKING:
-            continue
-        if facts.true_s and set(facts.true_directions) != {"forward"}:
+        if not _walks_forward(facts):
             continue
         contacts = list(facts.true_s) or found.get(facts.file, [])
         if len(contacts) >= CALIBRATION_STEPS:

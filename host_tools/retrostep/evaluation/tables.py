@@ -87,7 +87,7 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
     makers: tuple[Callable[[Evaluation], Table], ...] = (
         steps_table,
         direction_table,
-        shoe_calibrated_table,
+        calibrated_table,
         labelled_table,
         hand_counted_table,
         windows_table,
@@ -233,17 +233,24 @@ def _directed(scores: Iterable[Score]) -> bool:
     return any(step.found != "unknown" for one in scores for step in one.judged)
 
 
-def shoe_calibrated_table(evaluation: Evaluation) -> Table:
+def calibrated_table(evaluation: Evaluation) -> Table:
     rows: list[list[Cell]] = []
-    for key, scores in _kinds(one for one in evaluation.select(CALIBRATED) if one.matched):
+    groups: dict[tuple[str, bool, str, str], list[Score]] = defaultdict(list)
+    for one in evaluation.select(CALIBRATED):
+        if one.judged:
+            facts = one.facts
+            walked = facts.group if one.matched else facts.activity
+            groups[facts.placement, facts.virtual, facts.source, walked].append(one)
+    for key, scores in sorted(groups.items(), key=lambda item: (item[0][0] != "waist", item[0])):
         rows += [[*_where(key), *_direction_row(scores, true)] for true in _true_directions(scores)]
     return Table(
         "direction_calibrated",
-        "Direction at the shoe, calibrated on another trial of the same person and foot",
-        (*WHERE, *DIRECTION_COLUMNS),
+        "Direction after a calibration on another walk of the same person",
+        ("worn", "kind", "source", "group or activity", *DIRECTION_COLUMNS),
         rows,
-        "The straight beginning of the other trial is the declared calibration; where it is refused the strides "
-        "count as unknown. The truth of ipol110 calls the strides of its u-turn forward, too.",
+        "At the waist the clip of both is turned by one angle anywhere between 0 and 360 degrees; at the shoe it is "
+        "as it was worn. Where the calibration is refused, steps count as unknown. The truth of ipol110 calls the "
+        "steps of its u-turn forward, too.",
     )
 
 
