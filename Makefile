@@ -63,6 +63,14 @@ format: $(READY)  ## let ruff format the sources
 bench: $(READY)  ## figures, one a line: name, value, unit, limit
 	@$(BIN)/python -m retrostep.bench
 
+.PHONY: package
+package: $(READY)  ## write package.json (for mip) anew from the device's files
+	@$(BIN)/python -m retrostep.mip_package
+
+.PHONY: evaluate
+evaluate: $(READY)  ## accuracy on ../shared/data/recordings, written to docs/accuracy.md
+	@$(BIN)/retrostep evaluate ../shared/data/recordings --markdown docs/accuracy.md
+
 .PHONY: flash
 flash: $(READY)  ## copy what changed to the device at PORT=... and restart it
 	@test -n "$(PORT)" || { echo "no PORT given: make flash PORT=/dev/ttyACM0 (retrostep ports lists them)"; exit 2; }
