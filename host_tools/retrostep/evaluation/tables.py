@@ -28,6 +28,8 @@ Cell = str | int | Figure | None
 FEWEST_OF_A_PERSON = 100
 FEWEST_OF_A_FILE = 10
 WORST_SHOWN = 8
+# Less of one kind says nothing about an hour.
+SHORTEST_QUIET_S = 60.0
 CONFIDENCE_BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -186,6 +188,7 @@ def _direction_row(scores: list[Score], true: str) -> list[Cell]:
         true,
         len({one.facts.person for one in scores if any(step.true == true for step in one.judged)}),
         len(steps),
+        measures.found_share(scores, true),
     ]
     row += [f"{100 * seen[name] / len(steps):.1f}" for name in DIRECTIONS]
     row.append(measures.called(scores, true, opposite) if opposite else None)
@@ -198,6 +201,7 @@ DIRECTION_COLUMNS = (
     "true",
     "people",
     "steps",
+    "of the true",
     "forward %",
     "backward %",
     "sideways %",
@@ -224,8 +228,8 @@ def direction_table(evaluation: Evaluation) -> Table:
         "Direction of found steps",
         (*WHERE, *DIRECTION_COLUMNS),
         rows,
-        "Steps paired with a contact of known direction (within 0.25 s). Opposite: forward called backward, or "
-        "backward called forward.",
+        "Steps paired with a contact of known direction (within 0.25 s), and how many of the true ones they are. "
+        "Opposite: forward called backward, or backward called forward.",
     )
 
 
@@ -349,7 +353,9 @@ def false_steps_table(evaluation: Evaluation) -> Table:
         if one.quiet:
             facts = one.facts
             groups[facts.placement, facts.virtual, facts.source, one.quiet].append(one)
-    for key, scores in sorted(groups.items()):
+    for key, scores in sorted(groups.items(), key=lambda item: (item[0][0] != "waist", item[0])):
+        if sum(one.quiet_s for one in scores) < SHORTEST_QUIET_S:
+            continue
         by_activity: dict[str, list[Score]] = defaultdict(list)
         for one in scores:
             by_activity[one.facts.activity].append(one)
@@ -378,7 +384,7 @@ def false_steps_table(evaluation: Evaluation) -> Table:
         ),
         rows,
         "Beside walking: more than 1 s from every true step. Getting into a car holds real steps. "
-        "Activities without a false step are in the sums only.",
+        "Activities without a false step are in the sums only; less than a minute in all is left out.",
     )
 
 
@@ -611,34 +617,32 @@ def calibration_table(evaluation: Evaluation) -> Table:
 
 def virtual_activity_table(evaluation: Evaluation) -> Table:
     rows: list[list[Cell]] = []
-    for condition in (AS_RECORDED, NOISE):
-        groups: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
-        for one in evaluation.select(condition, virtual=True):
-            if one.facts.true_s:
-                facts = one.facts
-                groups[facts.placement, facts.source, _style(facts.activity)].append(one)
-        for (placement, source, style), scores in sorted(groups.items(), reverse=True):
-            for true in _true_directions(scores):
-                steps = [step for one in scores for step in one.judged if step.true == true]
-                seen = Counter(step.found for step in steps)
-                rows.append(
-                    [
-                        placement,
-                        source,
-                        style,
-                        condition,
-                        true,
-                        _people(scores),
-                        measures.found_share(scores, true),
-                        *(seen[name] for name in DIRECTIONS),
-                    ]
-                )
+    groups: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
+    for one in evaluation.select(NOISE, virtual=True):
+        if one.facts.true_s:
+            facts = one.facts
+            groups[facts.placement, facts.source, _style(facts.activity)].append(one)
+    for (placement, source, style), scores in sorted(groups.items(), reverse=True):
+        for true in _true_directions(scores):
+            steps = [step for one in scores for step in one.judged if step.true == true]
+            seen = Counter(step.found for step in steps)
+            rows.append(
+                [
+                    placement,
+                    source,
+                    style,
+                    true,
+                    _people(scores),
+                    measures.found_share(scores, true),
+                    *(seen[name] for name in DIRECTIONS),
+                ]
+            )
     return Table(
         "virtual_styles",
         "Motion capture by style",
-        ("worn", "source", "style", "condition", "true", "people", "found", *DIRECTIONS),
+        ("worn", "source", "style", "true", "people", "found", *DIRECTIONS),
         rows,
-        "VIRTUAL recordings. Found: of the true steps of that direction.",
+        "VIRTUAL recordings, with sensor noise. Found: of the true steps of that direction.",
         folded=True,
     )
 
