@@ -22,8 +22,9 @@ MODULES = (
     ("fixedpoint", "lib/fixedpoint.py"),
     ("firmware.gait.resample", "firmware/gait/resample.py"),
     ("firmware.gait.signals", "firmware/gait/signals.py"),
-    ("firmware.gait.steps", "firmware/gait/steps.py"),
     ("firmware.gait.direction", "firmware/gait/direction.py"),
+    ("firmware.gait.rhythm", "firmware/gait/rhythm.py"),
+    ("firmware.gait.steps", "firmware/gait/steps.py"),
     ("firmware.gait.shoe_stance", "firmware/gait/shoe_stance.py"),
     ("firmware.gait.shoe_strapdown", "firmware/gait/shoe_strapdown.py"),
     ("firmware.gait.shoe_toe", "firmware/gait/shoe_toe.py"),
@@ -185,7 +186,7 @@ def test_walking_stays_within_the_devices_words(gait):
 def test_the_check_itself_notices_an_overflow(gait):
     signals = sys.modules["firmware.gait.signals"]
     with pytest.raises(OutOfRange, match=r"signals\.py"):
-        signals._sum_products(array("h", [32767] * 2048), array("i", [0] * 6), 0, 156)
+        signals._sum_products(array("h", [32767] * 2048), array("i", [0] * 8), 0, 156)
 
 
 def test_indices_stay_small_after_a_hundred_days(gait):

@@ -22,7 +22,7 @@ intermediate leaves 32 bits, whatever the input (tests/test_gait_ranges.py).
 from array import array
 
 import micropython
-from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, unit_q14
+from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, percent_of_roots, unit_q14
 
 from firmware.gait.resample import FRAME
 
@@ -40,7 +40,15 @@ PEAKS_MAX = 4
 
 # Words of the sums: what direction and coherence are made from. S(a b) is the sum over an interval.
 S_FORWARD_VELOCITY, S_LEFT_VELOCITY, S_FORWARD2, S_LEFT2, S_VELOCITY2, S_VERTICAL2 = 0, 1, 2, 3, 4, 5
-SUMS = 6
+S_EDGE, S_EDGE2 = 6, 7
+SUMS = 8
+
+# Headings, one a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
+HEADINGS = 32
+_HEADING_HALF = 8192
+
+# The body is pushed back hardest 0.1 s before the peak of the load, walking backward.
+_BRAKING_AHEAD = 11
 
 _LEAST_GRAVITY = UNITS_PER_G // 5
 
@@ -142,6 +150,16 @@ def _band_pass(state: ptr32, body: ptr16, ring: ptr16, count: int):
 
 
 @micropython.viper
+def _sum_rates(frame: ptr16, rates: ptr32, count: int):
+    """rates[c] = sum of the angular rate about axis c over the frame, in 128 LSB."""
+    for c in range(3):
+        total = 64
+        for i in range(count):
+            total += (int(frame[i * 6 + 3 + c]) ^ 0x8000) - 0x8000
+        rates[c] = total >> 7
+
+
+@micropython.viper
 def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int):
     """Smooth the vertical acceleration by two moving averages and confirm its maxima.
 
@@ -163,9 +181,11 @@ def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int
     index = state[10]
     window = state[11]
     slot = state[12]
+    channel = state[13]
+    sign = (state[14] << sh) >> sh
     found = 0
     for i in range(count):
-        new = (int(body[i * 3 + 2]) ^ 0x8000) - 0x8000
+        new = ((int(body[i * 3 + channel]) ^ 0x8000) - 0x8000) * sign
         leaving = at - window
         if leaving < 0:
             leaving += 104
@@ -175,8 +195,8 @@ def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int
         at += 1
         if at == 104:
             at = 0
-        twice += once - ((state[13 + slot] << sh) >> sh)
-        state[13 + slot] = once
+        twice += once - ((state[15 + slot] << sh) >> sh)
+        state[15 + slot] = once
         slot += 1
         if slot == window:
             slot = 0
@@ -218,14 +238,15 @@ def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int
 
 @micropython.viper
 def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
-    for k in range(6):
-        sums[k] = 0
     forward_velocity = 0
     left_velocity = 0
     forward2 = 0
     left2 = 0
     velocity2 = 0
     vertical2 = 0
+    edge = 0
+    edge2 = 0
+    before = (int(ring[((first - 1) & 511) * 4]) ^ 0x8000) - 0x8000
     for i in range(count):
         place = ((first + i) & 511) * 4
         forward = (int(ring[place]) ^ 0x8000) - 0x8000
@@ -238,18 +259,31 @@ def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
         left2 += left * left
         velocity2 += velocity * velocity
         vertical2 += vertical * vertical
+        rise = forward - before
+        before = forward
+        if rise > 2047:
+            rise = 2047
+        if rise < -2047:
+            rise = -2047
+        edge2 += rise * rise
+        if rise > 0:
+            edge += rise * rise
+        else:
+            edge -= rise * rise
     sums[0] = forward_velocity
     sums[1] = left_velocity
     sums[2] = forward2
     sums[3] = left2
     sums[4] = velocity2
     sums[5] = vertical2
+    sums[6] = edge
+    sums[7] = edge2
 
 
 # Words of the kernels' states that Python touches.
 _G_X, _G_Y, _G_Z = 1, 2, 3
 _A_FORWARD, _A_LEFT, _A_UP, _A_GRAVITY = 1, 4, 7, 10
-_P_HYSTERESIS, _P_WINDOW, _P_SUMS = 9, 11, 13
+_P_HYSTERESIS, _P_WINDOW, _P_CHANNEL, _P_SIGN, _P_SUMS = 9, 11, 13, 14, 15
 
 
 class PeakFinder:
@@ -258,9 +292,11 @@ class PeakFinder:
     `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal.
     """
 
-    def __init__(self, window):
+    def __init__(self, window, channel=VERTICAL_ACC, sign=1, ahead=0):
         self.window = window
-        self.delay = window - 1
+        self.channel = channel
+        self.sign = sign
+        self.delay = window - 1 - ahead
         self.peaks = array("i", bytes(4 * (1 + 2 * PEAKS_MAX)))
         self._state = array("i", bytes(4 * (_P_SUMS + window)))
         self._past = array("h", bytes(2 * 104))
@@ -272,6 +308,8 @@ class PeakFinder:
                 words[i] = 0
         self._state[0] = WORD_SHIFT
         self._state[_P_WINDOW] = self.window
+        self._state[_P_CHANNEL] = self.channel
+        self._state[_P_SIGN] = self.sign
         self._state[_P_HYSTERESIS] = 1
 
     def set_hysteresis(self, hysteresis):
@@ -287,20 +325,26 @@ class FrontEnd:
     `index` is the number of samples taken since the last restart: the newest in the ring is index - 1.
     """
 
-    def __init__(self, mounting=None):
+    def __init__(self, mounting=None, on_trunk=True):
         self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
-        self.finders = (PeakFinder(NARROW), PeakFinder(WIDE))
+        self.finders = [PeakFinder(NARROW)]
+        if on_trunk:
+            self.finders.append(PeakFinder(WIDE))
+        if on_trunk and mounting:
+            self.finders.append(PeakFinder(WIDE, FORWARD_ACC, -1, _BRAKING_AHEAD))
         self.index = 0
         self._mounting = mounting
         self._gravity = array("i", bytes(4 * 5))
         self._axes = array("i", bytes(4 * 11))
         self._filters = array("i", bytes(4 * 18))
         self._body = array("h", bytes(2 * 3 * FRAME))
+        self._rates = array("i", bytes(4 * 3))
+        self._headings = array("h", bytes(2 * HEADINGS))
         self.restart()
 
     def restart(self):
         """Begin anew, as after switching on."""
-        for words in (self._gravity, self._axes, self._filters, self.ring):
+        for words in (self._gravity, self._axes, self._filters, self.ring, self._headings):
             for i in range(len(words)):
                 words[i] = 0
         for state in (self._gravity, self._axes, self._filters):
@@ -328,7 +372,35 @@ class FrontEnd:
         _band_pass(self._filters, self._body, self.ring, count)
         for finder in self.finders:
             finder.feed(self._body, count)
+        self._head(frame, count)
         self.index += count
+
+    def sway_repeats(self, last, period):
+        """Correlation in percent of the sideways acceleration up to sample `last` with that of `period` before."""
+        period = min(period, RING_SAMPLES // 2 - FRAME)
+        ring = self.ring
+        product = new2 = old2 = 0
+        for i in range(last - period, last):
+            new = ring[(i & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] >> 1
+            old = ring[((i - period) & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] >> 1
+            product += new * old >> 2
+            new2 += new * new >> 2
+            old2 += old * old >> 2
+        return percent_of_roots(product, new2, old2)
+
+    def turned(self, first, last):
+        """Degrees turned about the vertical, to the left positive, from sample `first` to `last`."""
+        oldest = self.index // FRAME - HEADINGS + 1
+        now = self._headings[(last // FRAME) % HEADINGS]
+        then = self._headings[(max(first // FRAME, oldest)) % HEADINGS]
+        return (((now - then + _HEADING_HALF) & (2 * _HEADING_HALF - 1)) - _HEADING_HALF) * 11 >> 7
+
+    def _head(self, frame, count):
+        _sum_rates(frame, self._rates, count)
+        at = self.index // FRAME
+        rates = self._rates
+        heading = self._headings[(at - 1) % HEADINGS] + dot_q14(rates, self._axes, 0, _A_UP)
+        self._headings[at % HEADINGS] = ((heading + _HEADING_HALF) & (2 * _HEADING_HALF - 1)) - _HEADING_HALF
 
     def sum_products(self, sums, first, last):
         """Write the six sums over samples first .. last - 1 to sums, an array of 32-bit words.

@@ -17,7 +17,7 @@ class TrunkTracker:
     """mounting: None where it is unknown; then no step has a direction. in_pocket: neither posture nor coherence."""
 
     def __init__(self, mounting=None, in_pocket=False):
-        self.front = FrontEnd(mounting)
+        self.front = FrontEnd(mounting, not in_pocket)
         self.settled = []
         self._knows_forward = mounting is not None
         self._detector = StepDetector(self.front, mounting, not in_pocket)
