@@ -12,7 +12,7 @@ from retrostep.evaluation import measures
 from retrostep.evaluation.conditions import AS_RECORDED, YAW_30, YAW_90
 from retrostep.evaluation.statistics import Figure
 from retrostep.evaluation.study import Evaluation
-from retrostep.evaluation.tables import reliability
+from retrostep.evaluation.tables.directions import reliability
 
 # Stands for the page's text colour until the SVG is done.
 INK = "#010203"
