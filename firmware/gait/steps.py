@@ -185,6 +185,14 @@ class StepDetector:
         small = swing * 3 < leader.typical_swing
         if self._is_noise(index, swing, small, gap):
             return
+        if (
+            self._steps_a_peak == 2
+            and gap * 10 < self._step_samples * 7
+            and gap * 10 > self._step_samples * 4
+        ):
+            # The other leg shows now.
+            self._steps_a_peak = 1
+            self._step_samples >>= 1
         if gap * 5 < self._step_samples * 3 or gap < _REFRACTORY:
             if swing * 10 > last.swing * 13 and not last.taken:
                 last.index = index
