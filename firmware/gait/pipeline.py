@@ -15,8 +15,6 @@ from collections import namedtuple
 from firmware.gait.bouts import BoutTracker
 from firmware.gait.direction import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN
 from firmware.gait.resample import FRAME, Resampler
-from firmware.gait.shoe import StrideTracker
-from firmware.gait.trunk import TrunkTracker
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
 
@@ -44,13 +42,17 @@ class Pipeline:
         self._origin = 0
         self._resampler = Resampler(rate_millihz)
         self._noticed = []
+        # Only the tracker that is worn is loaded: the other one would cost a tenth of a small device's heap.
         if placement == "shoe":
+            from firmware.gait.shoe import StrideTracker
+
             self._tracker = StrideTracker(mounting)
             self._noticed = self._tracker.events
-        elif placement == "pocket":
-            self._tracker = TrunkTracker(in_pocket=True)
         else:
-            self._tracker = TrunkTracker(mounting)
+            from firmware.gait.trunk import TrunkTracker
+
+            in_pocket = placement == "pocket"
+            self._tracker = TrunkTracker(None if in_pocket else mounting, in_pocket)
         self._steps = []
         self._events = []
         self._bouts = BoutTracker(self._events)

@@ -23,7 +23,8 @@ from array import array
 sys.path[:1] = [sys.argv[1], sys.argv[1] + "/lib"]
 
 from firmware.cues import CuePolicy  # noqa: E402
-from firmware.gait.mounting import Calibrator, Mounting  # noqa: E402
+from firmware.gait.calibrator import Calibrator  # noqa: E402
+from firmware.gait.mounting import Mounting  # noqa: E402
 from firmware.gait.pipeline import Pipeline  # noqa: E402
 from firmware.steplog import PATTERNS  # noqa: E402
 
@@ -43,7 +44,7 @@ def feed(path, process):
 
 def replay(job):
     mounting = job["mounting"] and Mounting.unpack(binascii.unhexlify(job["mounting"]))
-    cues = CuePolicy()
+    cues = CuePolicy(mounting is not None or job["placement"] == "pocket")
     pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"])
 
     def report():
@@ -52,7 +53,7 @@ def replay(job):
             print(json.dumps(("step", contact, decided, direction, confidence, stability)))
         for index, kind, detail in pipeline.take_events():
             print(json.dumps(("event", index, kind)))
-            pattern = cues.on_event(kind, detail)
+            pattern = cues.on_event(index, kind, detail)
             if pattern is not None:
                 print(json.dumps(("cue", pipeline.sample_index, PATTERNS[pattern])))
 
