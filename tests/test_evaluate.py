@@ -423,6 +423,9 @@ def test_a_folder_without_recordings_is_refused(command, tmp_path):
     assert "no .npz file" in result.output
     with pytest.raises(NoRecordings, match="no such folder"):
         evaluate(tmp_path / "missing")
+    (tmp_path / "walk.npz").touch()
+    with pytest.raises(NoRecordings, match="a file, not a folder"):
+        evaluate(tmp_path / "walk.npz")
 
 
 def test_an_unknown_source_is_refused_with_those_there_are(command, folder):

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 EXIT_BAD_INPUT = 2
+# Where there is no terminal to ask, the widest table fits.
+FILE_COLUMNS = 240
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +64,8 @@ def evaluate(
     except evaluation.NoRecordings as error:
         errors.print(str(error), style="red", markup=False)
         raise typer.Exit(EXIT_BAD_INPUT) from error
-    console.show(result, Console())
+    terminal = Console()
+    console.show(result, terminal if terminal.is_terminal else Console(width=FILE_COLUMNS))
     command = evaluation.command_line(sys.argv[1:])
     if as_json is not None:
         as_json.write_text(json.dumps(document.as_json(result, command), indent=1) + "\n", encoding="utf-8")

@@ -120,6 +120,11 @@ def stairs_down(evaluation: Evaluation, condition: str) -> list[Score]:
     return [one for one in evaluation.select(condition, source="kuhar") if _is(one, ("16",))]
 
 
+def real_backward_right(evaluation: Evaluation, condition: str) -> Figure | None:
+    scores = [one for one in evaluation.select(condition, source="kuhar") if _is(one, ("12",))]
+    return measures.called(scores, "backward", "backward", per=100)
+
+
 def largest_f1_loss(condition: str, placement: str, *sources: str) -> Measure:
     def measure(evaluation: Evaluation, _condition: str) -> Figure | None:
         losses = []

@@ -26,7 +26,9 @@ def load(folder: Path, only: tuple[str, ...]) -> tuple[Corpus, list[str]]:
     """The recordings below a folder in order of name, and why others could not be read. only: sources, or all."""
     files = sorted(folder.rglob("*.npz"))
     if not files:
-        seen = "no .npz file in or below it" if folder.is_dir() else "no such folder"
+        seen = "no .npz file in or below it"
+        if not folder.is_dir():
+            seen = "a file, not a folder" if folder.exists() else "no such folder"
         raise NoRecordings(
             f"{folder}: {seen}; expected recordings (recording-1). docs/recording.md tells how to make some."
         )

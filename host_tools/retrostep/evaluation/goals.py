@@ -121,7 +121,7 @@ def worse_when_turned(evaluation: Evaluation) -> list[tuple[Goal, Figure, Figure
     return [
         (goal, straight, turned)
         for goal, straight, turned in _straight_and_turned(evaluation)
-        if _error(goal, turned) > YAW_GROWTH * max(_error(goal, straight), _smallest(goal))
+        if _error(goal, turned) > YAW_GROWTH * max(_error(goal, straight), _smallest(goal, straight.unit))
     ]
 
 
@@ -142,12 +142,11 @@ def _error(goal: Goal, figure: Figure) -> float:
     return figure.value if goal.at_most else _whole(figure.unit) - figure.value
 
 
-def _smallest(goal: Goal) -> float:
-    """A third of next to nothing is no loss: an error counts as at least a tenth of what is allowed."""
+def _smallest(goal: Goal, unit: str) -> float:
+    """A third of next to nothing is no loss: an error counts as at least a third of what is allowed."""
     if goal.must is None:
         return 0.0
-    whole = 100.0 if goal.must > 1 else 1.0
-    return (goal.must if goal.at_most else whole - goal.must) / 10
+    return (goal.must if goal.at_most else _whole(unit) - goal.must) / 3
 
 
 def _waist(
@@ -224,6 +223,7 @@ GOALS: tuple[Goal, ...] = (
         100,
         False,
     ),
+    Goal(WAIST_REAL, "KU-HAR backward windows: backward right, of found", asked.real_backward_right),
     _waist(
         "KU-HAR forward windows with more forward",
         asked.windows_with_more(("11", "13"), "forward", "backward"),

@@ -18,11 +18,16 @@ def each(
     """(job, work(replayer, job)) in the order of the jobs, `parallel` of them at a time."""
     jobs = list(jobs)
     own = local()
-    with ExitStack() as replayers, ThreadPoolExecutor(parallel) as pool:
+    with ExitStack() as replayers:
 
         def run(job: Job) -> Answer:
             if not hasattr(own, "replayer"):
                 own.replayer = replayers.enter_context(Replayer())
             return work(own.replayer, job)
 
-        yield from zip(jobs, pool.map(run, jobs), strict=True)
+        pool = ThreadPoolExecutor(parallel)
+        try:
+            yield from zip(jobs, pool.map(run, jobs), strict=True)
+        finally:
+            # After Ctrl-C nobody wants the thousands that still wait.
+            pool.shutdown(cancel_futures=True)
