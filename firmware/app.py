@@ -17,8 +17,10 @@ from sampleclock import SampleClock
 
 from firmware import VERSION, steplog
 from firmware.boards import board
+from firmware.button import Button
+from firmware.calibration import DONE, FAILED, STANDING, WALKING, Calibration
 from firmware.clock import Clock
-from firmware.cues import IDENTIFY, CuePlayer, CuePolicy
+from firmware.cues import CALIBRATED, CALIBRATING, ERROR, IDENTIFY, WALK_NOW, CuePlayer, CuePolicy
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 from firmware.link import protocol
@@ -37,6 +39,8 @@ _FIRST_YEAR = 2025
 # How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
 _RTC_AWAKE_MS = 1000
 _RTC_ASLEEP_MS = 60_000
+_CALIBRATE_PRESSES = 3
+_CALIBRATION_CUES = {STANDING: CALIBRATING, WALKING: WALK_NOW, DONE: CALIBRATED, FAILED: ERROR}
 
 
 def _reset_cause():
@@ -83,7 +87,10 @@ class Device:
         self._led = machine.Pin(board.LED_PIN, machine.Pin.OUT, value=1 - board.LED_ON)
         self._motor = PWMMotor(machine.Pin(board.MOTOR_PIN))
         self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
-        self._cue_policy = CuePolicy()
+        self._calibration = Calibration(placement)
+        self._cue_policy = self._make_cue_policy()
+        button = machine.Pin(board.BUTTON_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+        self._button = Button(button, self._on_presses)
         self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
         self._flag = asyncio.ThreadSafeFlag()
         self._interrupt = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
@@ -95,6 +102,44 @@ class Device:
         )
         self._link = CableLink(self)
         self._recall_time()
+
+    def _make_cue_policy(self):
+        return CuePolicy(self._mounting is not None or self.settings["placement"] == "pocket")
+
+    def _on_presses(self, presses):
+        if presses == _CALIBRATE_PRESSES:
+            self.calibrate(protocol.CALIBRATE_START)
+
+    def calibrate(self, action):
+        """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
+        calibration = self._calibration
+        if action == protocol.CALIBRATE_START:
+            calibration.start()
+            self._cues.play(CALIBRATING)
+        elif action == protocol.CALIBRATE_CANCEL:
+            calibration.cancel()
+        elif action != protocol.CALIBRATE_ASK:
+            raise ValueError("calibrate: expected action 0 to 2, got %d" % action)
+        quality = self._mounting.quality if self._mounting is not None else 0
+        return bytes((calibration.state, min(calibration.steps, 255), quality)) + calibration.reason.encode()
+
+    def _follow_calibration(self):
+        """The calibration's state has changed: tell the wearer; keep and use a result."""
+        calibration = self._calibration
+        if calibration.state == DONE:
+            self._mounting = calibration.mounting
+            try:
+                self.settings.change("mounting", hexlify(self._mounting.pack()).decode())
+            except OSError as full:
+                print("app: the calibration holds until the next reset; it could not be stored:", full)
+            self._pipeline.flush()
+            self._take_results()
+            self._pipeline = None
+            gc.collect()
+            self._pipeline = Pipeline(self.settings["placement"], self._mounting, RATE_MILLIHZ)
+            self._sample_clock.restart()
+            self._cue_policy = self._make_cue_policy()
+        self._cues.play(_CALIBRATION_CUES[calibration.state])
 
     def _set_led(self, on):
         self._led.value(board.LED_ON if on else 1 - board.LED_ON)
@@ -118,6 +163,8 @@ class Device:
         self._pipeline.process(imu.samples, count)
         self._sample_clock.observe(self._pipeline.sample_index, read_at_ms * 1000)
         self._take_results()
+        if self._calibration.active and self._calibration.process(imu.samples, count):
+            self._follow_calibration()
         self.logbook.flush_if_due()
 
     def _take_results(self):
@@ -136,7 +183,7 @@ class Device:
             elif kind in steplog.EVENTS:
                 at_ms = max(self._sample_clock.ms_at(index), 0)
                 self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), detail)
-            pattern = self._cue_policy.on_event(kind, detail)
+            pattern = self._cue_policy.on_event(index, kind, detail)
             if pattern is not None:
                 self._cues.play(pattern)
                 self.logbook.add_cue(pattern)
@@ -225,7 +272,9 @@ class Device:
 
     async def run(self):
         """Run until a task fails; its exception passes through."""
-        await asyncio.gather(self._sampler.run(), self._cues.run(), self._link.run(), self._housekeeping())
+        await asyncio.gather(
+            self._sampler.run(), self._cues.run(), self._link.run(), self._button.run(), self._housekeeping()
+        )
 
     def close(self):
         """Stop the motor, settle the last steps and make the log durable: before a planned end."""
@@ -239,10 +288,7 @@ class Device:
 def run():
     """Start the device and run it. KeyboardInterrupt and crashes pass through, after the log is closed."""
     print("Retrostep %s on %s" % (VERSION, board.NAME))
-    # Compiling the modules left the heap full of holes.
-    gc.collect()
     device = Device()
-    gc.collect()
     try:
         asyncio.run(device.run())
     finally:

@@ -12,23 +12,45 @@ from firmware.steplog import PATTERNS
 BACKWARD_STARTED = PATTERNS.index("backward_started")
 IDENTIFY = PATTERNS.index("identify")
 ERROR = PATTERNS.index("error")
+CALIBRATION_WANTED = PATTERNS.index("calibration_wanted")
+CALIBRATING = PATTERNS.index("calibrating")
+WALK_NOW = PATTERNS.index("walk_now")
+CALIBRATED = PATTERNS.index("calibrated")
 
-# Each pattern: (on ms, off ms) pairs. A bare motor needs about 50 ms to spin up, so nothing shorter is felt.
+# Each pattern: (on ms, off ms) pairs, in the order of PATTERNS. A bare motor needs about 50 ms to spin up, so
+# nothing shorter is felt.
 _SHAPES = (
     ((120, 0),),
     ((200, 100), (200, 100), (400, 0)),
     ((60, 60), (60, 60), (60, 60), (60, 0)),
+    ((400, 200), (80, 80), (80, 0)),
+    ((400, 0),),
+    ((80, 80), (80, 0)),
+    ((120, 80), (400, 0)),
 )
 _QUEUE_LENGTH = 4
+# Asking for a calibration at every bout would be a nag: once in half an hour of samples.
+_ASK_AGAIN_SAMPLES = 30 * 60 * 104
 
 
 class CuePolicy:
-    """Decides which pattern an event of the pipeline deserves."""
+    """Decides which pattern an event of the pipeline deserves.
 
-    def on_event(self, kind, detail):
-        """Pattern number, or None. kind, detail: as Pipeline.take_events() gives them."""
+    calibrated: whether the mounting is known, or need not be (in a pocket).
+    """
+
+    def __init__(self, calibrated):
+        self._calibrated = calibrated
+        self._ask_at = 0
+
+    def on_event(self, index, kind, detail):
+        """Pattern number, or None. Arguments as Pipeline.take_events() gives them."""
         if kind == "bout_opened" and detail == BACKWARD:
             return BACKWARD_STARTED
+        wanted = kind == "wrong_clip" or (kind == "bout_opened" and not self._calibrated)
+        if wanted and index >= self._ask_at:
+            self._ask_at = index + _ASK_AGAIN_SAMPLES
+            return CALIBRATION_WANTED
         return None
 
 

@@ -1,4 +1,4 @@
-"""The step log: what the journal's records mean. Encoded here on the device, decoded here on the host.
+"""The step log: what the journal's records mean, and how the device writes them. steplog_decoder.py reads them.
 
 Every record belongs to one boot of the device and tells time in that boot's uptime. A boot is named by the
 sequence number of its BOOT record; records carry the low 16 bits of it (the boot tag). UTC is no part of the log:
@@ -55,7 +55,15 @@ FAULTS = (
     "wrong sensor",
 )
 EVENTS = ("unstable", "stumble", "fall", "changed_gait", "wrong_clip")
-PATTERNS = ("backward_started", "identify", "error", "calibration_wanted", "calibrating", "calibrated")
+PATTERNS = (
+    "backward_started",
+    "identify",
+    "error",
+    "calibration_wanted",
+    "calibrating",
+    "walk_now",
+    "calibrated",
+)
 SOURCES = ("host", "device clock")
 
 FAULT_SILENT, FAULT_STUCK, FAULT_UNCONFIGURED, FAULT_OVERRUN, FAULT_WRONG_PART = range(5)
@@ -64,7 +72,13 @@ SOURCE_HOST, SOURCE_DEVICE = range(2)
 STABILITY_NONE_LEVEL = 7
 FLUSH_AFTER_MS = 30_000
 
-_STEPS_HEADER = "<HIB"
+STEPS_HEADER = "<HIB"
+ANCHOR_LAYOUT = "<HIHIHHB"
+FAULT_LAYOUT = "<HIBI"
+EVENT_LAYOUT = "<HIBB"
+BATTERY_LAYOUT = "<HIH"
+GAP_LAYOUT = "<HIIIIHIHI"
+BOOT_LAYOUT = "<BBBI"
 _STEPS_HEADER_BYTES = 7
 _STEPS_LIMIT_BYTES = 480
 _STATE_FOLLOWS = 0x80
@@ -74,11 +88,7 @@ _LONGEST = _LONGER + 7 * 256
 _NO_STEP = 127
 _ITEM_TIME, _ITEM_BOUT, _ITEM_CUE = range(3)
 # MicroPython's struct raises ValueError, CPython's has an exception of its own.
-_UNPACK_ERRORS = (ValueError, IndexError, getattr(struct, "error", ValueError))
-
-
-class RecordUnreadable(ValueError):
-    """A record's payload does not fit its type, or its type is not known here."""
+UNPACK_ERRORS = (ValueError, IndexError, getattr(struct, "error", ValueError))
 
 
 def model_tag(model_id):
@@ -103,7 +113,7 @@ def _text(text):
 
 def encode_boot(cause, placement, uptime_ms, firmware, model_id, board):
     """cause: index into RESET_CAUSES; placement: index into PLACEMENTS."""
-    head = struct.pack("<BBBI", FORMAT_VERSION, cause, placement, uptime_ms & 0xFFFFFFFF)
+    head = struct.pack(BOOT_LAYOUT, FORMAT_VERSION, cause, placement, uptime_ms & 0xFFFFFFFF)
     return head + _text(firmware) + _text(model_id) + _text(board)
 
 
@@ -112,33 +122,31 @@ def _cs(uptime_ms):
     return uptime_ms // 10 & 0xFFFFFFFF
 
 
-def _u48(value):
-    return struct.pack("<IH", value & 0xFFFFFFFF, value >> 32)
+def _halves(value):
+    """A 48-bit value as its low 32 and high 16 bits."""
+    return value & 0xFFFFFFFF, value >> 32
 
 
 def encode_anchor(boot_tag, uptime_ms, utc_ms, uncertainty_ms, source):
     """At `uptime_ms` of this boot it was `utc_ms`, give or take `uncertainty_ms`; source: index into SOURCES."""
-    return (
-        struct.pack("<H", boot_tag)
-        + _u48(uptime_ms)
-        + _u48(utc_ms)
-        + struct.pack("<HB", min(uncertainty_ms, 0xFFFF), source)
+    return struct.pack(
+        ANCHOR_LAYOUT, boot_tag, *_halves(uptime_ms), *_halves(utc_ms), min(uncertainty_ms, 0xFFFF), source
     )
 
 
 def encode_fault(boot_tag, uptime_ms, kind, count):
     """kind: index into FAULTS."""
-    return struct.pack("<HIBI", boot_tag, _cs(uptime_ms), kind, count)
+    return struct.pack(FAULT_LAYOUT, boot_tag, _cs(uptime_ms), kind, count)
 
 
 def encode_event(boot_tag, uptime_ms, kind, strength):
     """kind: index into EVENTS; strength 0..100."""
-    return struct.pack("<HIBB", boot_tag, _cs(uptime_ms), kind, strength)
+    return struct.pack(EVENT_LAYOUT, boot_tag, _cs(uptime_ms), kind, strength)
 
 
 def encode_battery(boot_tag, uptime_ms, battery_mv):
     """The battery's voltage at that time."""
-    return struct.pack("<HIH", boot_tag, _cs(uptime_ms), battery_mv)
+    return struct.pack(BATTERY_LAYOUT, boot_tag, _cs(uptime_ms), battery_mv)
 
 
 def encode_gap(boot_tag, uptime_ms, first_lost, last_lost, steps, first_step, last_step):
@@ -147,7 +155,7 @@ def encode_gap(boot_tag, uptime_ms, first_lost, last_lost, steps, first_step, la
     steps: how many steps they held; first_step, last_step: (boot tag, cs) of the first and the last of them.
     """
     return struct.pack(
-        "<HIIIIHIHI", boot_tag, _cs(uptime_ms), first_lost, last_lost, steps, *(first_step + last_step)
+        GAP_LAYOUT, boot_tag, _cs(uptime_ms), first_lost, last_lost, steps, *(first_step + last_step)
     )
 
 
@@ -186,7 +194,7 @@ class StepChunk:
         if not self._size:
             self.first_ms = uptime_ms
             self._at_cs = now_cs
-            struct.pack_into(_STEPS_HEADER, self._buffer, 0, self._boot_tag, now_cs & 0xFFFFFFFF, self._tag)
+            struct.pack_into(STEPS_HEADER, self._buffer, 0, self._boot_tag, now_cs & 0xFFFFFFFF, self._tag)
             self._size = _STEPS_HEADER_BYTES
             return 0
         gap_cs = max(now_cs - self._at_cs, 0)
@@ -241,7 +249,7 @@ def scan_steps(payload):
     ("step", cs, state), ("bout", cs, state, steps, duration in 0.1 s), ("cue", cs, pattern). Raises ValueError or
     IndexError (and on CPython struct.error) where the payload ends too early or holds what cannot be.
     """
-    _, at_cs, _ = struct.unpack_from(_STEPS_HEADER, payload)
+    _, at_cs, _ = struct.unpack_from(STEPS_HEADER, payload)
     position = _STEPS_HEADER_BYTES
     state = -1
     while position < len(payload):
@@ -289,165 +297,13 @@ def step_span(payload):
 
 def gap_span(payload):
     """(first sequence lost, steps, (boot tag, cs) of the first step, the same of the last) in a GAP payload."""
-    values = struct.unpack_from("<HIIIIHIHI", payload)
+    values = struct.unpack_from(GAP_LAYOUT, payload)
     return values[2], values[4], values[5:7], values[7:9]
 
 
 def boot_tag_of(payload):
     """The boot tag that opens every payload but BOOT's."""
     return struct.unpack_from("<H", payload)[0]
-
-
-def _score(level):
-    return None if level == STABILITY_NONE_LEVEL else level * 100 / 6
-
-
-def _name(names, index):
-    """A later version may know more names than this one."""
-    return names[index] if index < len(names) else "number %d" % index
-
-
-def _decode_boot(payload):
-    version, cause, placement, uptime_ms = struct.unpack_from("<BBBI", payload)
-    if not 1 <= version <= FORMAT_VERSION:
-        raise ValueError("log format %d, known are 1 to %d: update retrostep" % (version, FORMAT_VERSION))
-    texts, at = [], 7
-    for _ in range(3):
-        length = payload[at]
-        text = payload[at + 1 : at + 1 + length]
-        if len(text) < length:
-            raise ValueError("a text is cut off")
-        texts.append(bytes(text).decode())
-        at += 1 + length
-    return {
-        "kind": "boot",
-        "version": version,
-        "cause": _name(RESET_CAUSES, cause),
-        "placement": _name(PLACEMENTS, placement),
-        "uptime_ms": uptime_ms,
-        "firmware": texts[0],
-        "model": texts[1],
-        "board": texts[2],
-    }
-
-
-def _decode_steps(payload):
-    boot_tag, _, tag = struct.unpack_from(_STEPS_HEADER, payload)
-    steps, bouts, cues = [], [], []
-    for item in scan_steps(payload):
-        uptime_ms = item[1] * 10
-        if item[0] == "step":
-            state = item[2]
-            steps.append(
-                {
-                    "uptime_ms": uptime_ms,
-                    "direction": DIRECTIONS[state & 3],
-                    "confidence": (state >> 2 & 7) / 7,
-                    "stability": _score(state >> 5),
-                }
-            )
-        elif item[0] == "bout":
-            _, _, state, count, duration = item
-            bouts.append(
-                {
-                    "end_ms": uptime_ms,
-                    "direction": DIRECTIONS[state & 3],
-                    "stability": _score(state >> 5),
-                    "steps": count,
-                    "duration_ms": duration * 100,
-                }
-            )
-        else:
-            cues.append({"uptime_ms": uptime_ms, "pattern": _name(PATTERNS, item[2])})
-    return {
-        "kind": "steps",
-        "boot_tag": boot_tag,
-        "model_tag": tag,
-        "steps": steps,
-        "bouts": bouts,
-        "cues": cues,
-    }
-
-
-def _decode_anchor(payload):
-    boot_tag, up_low, up_high, utc_low, utc_high, uncertainty, source = struct.unpack_from(
-        "<HIHIHHB", payload
-    )
-    return {
-        "kind": "anchor",
-        "boot_tag": boot_tag,
-        "uptime_ms": up_high << 32 | up_low,
-        "utc_ms": utc_high << 32 | utc_low,
-        "uncertainty_ms": uncertainty,
-        "source": _name(SOURCES, source),
-    }
-
-
-def _decode_fault(payload):
-    boot_tag, at_cs, kind, count = struct.unpack_from("<HIBI", payload)
-    return {
-        "kind": "fault",
-        "boot_tag": boot_tag,
-        "uptime_ms": at_cs * 10,
-        "fault": _name(FAULTS, kind),
-        "count": count,
-    }
-
-
-def _decode_event(payload):
-    boot_tag, at_cs, kind, strength = struct.unpack_from("<HIBB", payload)
-    return {
-        "kind": "event",
-        "boot_tag": boot_tag,
-        "uptime_ms": at_cs * 10,
-        "event": _name(EVENTS, kind),
-        "strength": strength,
-    }
-
-
-def _decode_battery(payload):
-    boot_tag, at_cs, battery_mv = struct.unpack_from("<HIH", payload)
-    return {"kind": "battery", "boot_tag": boot_tag, "uptime_ms": at_cs * 10, "battery_mv": battery_mv}
-
-
-def _decode_gap(payload):
-    values = struct.unpack_from("<HIIIIHIHI", payload)
-    return {
-        "kind": "gap",
-        "boot_tag": values[0],
-        "uptime_ms": values[1] * 10,
-        "first_lost": values[2],
-        "last_lost": values[3],
-        "steps": values[4],
-        "first_step": (values[5], values[6] * 10),
-        "last_step": (values[7], values[8] * 10),
-    }
-
-
-_DECODERS = {
-    BOOT: _decode_boot,
-    STEPS: _decode_steps,
-    ANCHOR: _decode_anchor,
-    FAULT: _decode_fault,
-    EVENT: _decode_event,
-    BATTERY: _decode_battery,
-    GAP: _decode_gap,
-}
-
-
-def decode(kind, payload):
-    """A record's payload as a dict; "kind" names its type, times are uptime in ms of the boot "boot_tag".
-
-    A steps record's "steps" is a list of dicts: uptime_ms, direction, confidence 0..1, stability 0..100 or None.
-    Raises RecordUnreadable, and nothing else.
-    """
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        raise RecordUnreadable("record type %d is not known to log format %d" % (kind, FORMAT_VERSION))
-    try:
-        return decoder(payload)
-    except _UNPACK_ERRORS as error:
-        raise RecordUnreadable("record type %d, %d bytes: %s" % (kind, len(payload), error))
 
 
 class Totals:
@@ -469,7 +325,7 @@ class Totals:
             for item in scan_steps(payload):
                 if item[0] == "step":
                     self.counts[item[2] & 3] += 1
-        except _UNPACK_ERRORS as error:
+        except UNPACK_ERRORS as error:
             print("steplog: a STEPS record ends early:", error)
 
     def checkpoint(self, sequence):

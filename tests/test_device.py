@@ -8,7 +8,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from firmware import steplog
+from firmware import steplog_decoder
 from firmware.gait.mounting import Mounting
 from retrostep import flash
 from retrostep.board import VirtualBoard, flash_image
@@ -172,9 +172,62 @@ def test_a_device_without_calibration_counts_steps_but_claims_no_direction(facto
     with VirtualBoard(image, walk=walk.samples, speed=0) as board:
         board.advance(walk.duration_s + 4)
         history = synced(board, tmp_path)
-        assert motor_starts(board) == []
+        # It asks for a calibration, once: a long buzz and two short ones.
+        assert len(motor_starts(board)) == 3
     assert {step.direction for step in history.steps} == {"unknown"}
     assert len(history.steps) == pytest.approx(len(walk.step_times_s()), rel=0.1)
+
+
+def calibration_walk():
+    """Stand, ten and more steps forward, stand, then some backward: as somebody does who was asked to calibrate."""
+    walk = Walk(seed=4).stand(8).walk("forward", steps=14).stand(4).walk("backward", seconds=20).stand(3)
+    return walk.recording("waist")
+
+
+def test_three_presses_calibrate_the_clip_and_then_backward_steps_are_known(image, tmp_path):
+    walk = calibration_walk()
+    flash_image.create(image)
+    presses = [(at_ms, "press", 80) for at_ms in (1_000, 1_250, 1_500)]
+    with VirtualBoard(image, walk=walk.samples, speed=0, script=presses) as board:
+        board.advance(walk.duration_s + 4)
+        history = synced(board, tmp_path)
+        board.cut_power()
+    settings = json.loads(flash_image.read(image, "/settings.json"))
+    mounting = Mounting.unpack(bytes.fromhex(settings["mounting"]))
+    assert mounting.forward[0] > 0.97 * 16384
+    backward = [step for step in history.steps if step.direction == "backward"]
+    assert len(backward) >= 0.8 * len(walk.step_times_s("backward"))
+    # The forward steps were walked before the mounting was known.
+    assert sum(step.direction == "forward" for step in history.steps) <= 3
+
+
+def test_a_calibration_without_steps_fails_with_its_reason_and_stores_nothing(image):
+    flash_image.create(image)
+
+    async def ask(port, action):
+        async with CableTransport(port) as transport:
+            return await Link(transport).calibrate(action)
+
+    with VirtualBoard(image, speed=0) as board:
+        board.advance(1)
+        board.set_speed(1.0)
+        assert asyncio.run(ask(board.port, 1)).state == "standing"
+        board.set_speed(0)
+        board.advance(70)
+        board.set_speed(1.0)
+        state = asyncio.run(ask(board.port, 0))
+        assert (state.state, state.quality) == ("failed", 0)
+        assert "walk ten steps" in state.reason
+        board.cut_power()
+    assert "/settings.json" not in flash_image.listing(image)
+
+
+def test_one_press_or_a_long_one_starts_no_calibration(image):
+    flash_image.create(image)
+    script = [(1_000, "press", 80), (3_000, "press", 3_500), (8_000, "press", 80), (8_300, "press", 80)]
+    with VirtualBoard(image, speed=0, script=script) as board:
+        board.advance(20)
+        assert motor_starts(board) == []
 
 
 def test_totals_survive_a_reset_and_a_power_cut(image, tmp_path, two_minutes):
@@ -210,7 +263,9 @@ def test_after_a_reset_the_device_still_knows_the_time_and_after_a_power_cut_it_
         board.advance(20)
         board.cut_power()
     with log_folder(image) as folder:
-        records = [steplog.decode(kind, payload) for _, kind, payload in read_log_files(folder).records()]
+        records = [
+            steplog_decoder.decode(kind, payload) for _, kind, payload in read_log_files(folder).records()
+        ]
     boots = [record for record in records if record["kind"] in ("boot", "anchor")]
     assert [record.get("source", record["kind"]) for record in boots] == [
         "boot",

@@ -5,7 +5,7 @@ from datetime import timezone
 
 import pytest
 
-from firmware import steplog
+from firmware import steplog, steplog_decoder
 from firmware.clock import Clock
 from firmware.link import protocol
 from firmware.link.framing import decode_line, encode_line
@@ -299,7 +299,7 @@ def test_steps_are_in_the_totals_before_and_after_a_restart(device, make_device)
 def test_at_most_thirty_seconds_of_steps_wait_in_ram(device):
     device.walk(500)
     stored = sum(
-        len(steplog.decode(kind, payload)["steps"])
+        len(steplog_decoder.decode(kind, payload)["steps"])
         for _, kind, payload in device.logbook.journal.records()
         if kind == steplog.STEPS
     )

@@ -1,11 +1,11 @@
 """How ten steps forward teach the mounting.
 
 The Calibrator finds it from at least STEPS_MIN steps declared to be forward (strides, at the shoe). At the shoe
-forward is the mean of where the strides went. At the waist, over each step the horizontal acceleration is correlated
-with the vertical velocity. Walking forward that correlation is negative along the direction of travel and small across
-it, so the axis is minus the vector of correlations. (Sway, the largest horizontal motion of many patients, does not
-correlate with the vertical at this frequency; that is why this works where the principal component of the
-acceleration fails.)
+forward is the mean of where the strides went. At the waist, over each step the horizontal acceleration is
+correlated with the vertical velocity. Walking forward that correlation is negative along the direction of
+travel and small across it, so the axis is minus the vector of correlations. (Sway, the largest horizontal
+motion of many patients, does not correlate with the vertical at this frequency; that is why this works where
+the principal component of the acceleration fails.)
 
 Limits: the steps must really be forward, and walked: running turns the sign round.
 """

@@ -11,6 +11,8 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     ANCHOR   u48 uptime ms, u48 UTC ms, u16 +- ms      u32 sequence of the ANCHOR record
     LIVE     u8 1 on, 0 off                            u8 the same; then LIVE_STEP messages, tag 0
     IDENTIFY -                                         - (the motor buzzes)
+    CALIBRATE u8 0 ask, 1 start, 2 cancel,             u8 state (calibration.STATES), u8 steps so far, u8 quality
+              3 the clip sits as it did                of the stored mounting, UTF-8 reason of a failure
     RECORDS  (answer to READ) whole journal records as they lie in the log, each with its own CRC-32
     END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now
     LIVE_STEP (unasked) u32 uptime of the contact in cs, u8 direction, u8 confidence %, u8 stability or 255
@@ -31,6 +33,7 @@ CLOCK = 0x04
 ANCHOR = 0x05
 LIVE = 0x06
 IDENTIFY = 0x07
+CALIBRATE = 0x08
 ANSWER = 0x80
 RECORDS = 0x90
 END = 0x91
@@ -40,6 +43,8 @@ ERROR = 0xFF
 ERROR_UNKNOWN = 1
 ERROR_MALFORMED = 2
 ERROR_REFUSED = 3
+
+CALIBRATE_ASK, CALIBRATE_START, CALIBRATE_CANCEL, CALIBRATE_CONFIRM = range(4)
 
 MAX_MESSAGE_BYTES = 560
 MAX_READ_BYTES = 16384

@@ -16,7 +16,7 @@ LIVE_LEASE_MS = 60_000
 
 class Session:
     """device: has logbook (Logbook), clock (Clock), status() -> dict of protocol.FIELDS names, identify(),
-    keep_time() (the clock was set).
+    keep_time() (the clock was set), calibrate(action) -> body of the answer.
 
     records_per_message_bytes: how many bytes of records fit one message of this transport.
     """
@@ -32,6 +32,7 @@ class Session:
             protocol.ANCHOR: self._anchor,
             protocol.LIVE: self._live,
             protocol.IDENTIFY: self._identify,
+            protocol.CALIBRATE: self._calibrate,
         }
 
     async def handle(self, data, send):
@@ -90,6 +91,10 @@ class Session:
     def _identify(self, body):
         self._device.identify()
         return b""
+
+    def _calibrate(self, body):
+        (action,) = protocol.unpack("<B", body)
+        return self._device.calibrate(action)
 
     async def _read(self, tag, body, send):
         """Stream whole records, as many to a message as fit; END says where to go on."""

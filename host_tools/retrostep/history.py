@@ -20,7 +20,7 @@ from retrostep.store import Store
 
 use_device_code()
 
-from firmware import steplog  # noqa: E402
+from firmware import steplog, steplog_decoder  # noqa: E402
 
 # Longer without a step, and a new bout begins.
 BOUT_GAP_MS = 3_000
@@ -124,8 +124,8 @@ class History:
 def _decoded(records: Iterable[tuple[int, int, bytes]]) -> Iterator[tuple[int, dict[str, Any] | None, str]]:
     for sequence, kind, payload in records:
         try:
-            yield sequence, steplog.decode(kind, payload), ""
-        except steplog.RecordUnreadable as unreadable:
+            yield sequence, steplog_decoder.decode(kind, payload), ""
+        except steplog_decoder.RecordUnreadable as unreadable:
             yield sequence, None, str(unreadable)
 
 

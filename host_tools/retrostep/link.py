@@ -21,6 +21,7 @@ from retrostep.device_tree import use_device_code
 
 use_device_code()
 
+from firmware.calibration import STATES  # noqa: E402
 from firmware.link import protocol  # noqa: E402
 from firmware.steplog import DIRECTIONS  # noqa: E402
 
@@ -39,6 +40,10 @@ class NoAnswer(LinkError):
 
 class Refused(LinkError):
     """The device answered with an error."""
+
+
+class CalibrationFailed(LinkError):
+    """The device could not learn its mounting; the message holds its reason."""
 
 
 class Transport(Protocol):
@@ -71,6 +76,16 @@ class ClockReading:
     uptime_ms: int
     utc_ms: int
     uncertainty_ms: int
+
+
+@dataclass(frozen=True)
+class CalibrationState:
+    """Where a device's calibration stands: state as in firmware/calibration.py; quality of the stored mounting."""
+
+    state: str
+    steps: int
+    quality: int
+    reason: str
 
 
 class Link:
@@ -191,6 +206,12 @@ class Link:
     async def identify(self) -> None:
         """Let the device buzz. Raises LinkError."""
         await self._ask(protocol.IDENTIFY)
+
+    async def calibrate(self, action: int) -> CalibrationState:
+        """Start, cancel or ask for a calibration (protocol.CALIBRATE_...). Raises LinkError."""
+        answer = await self._ask(protocol.CALIBRATE, bytes([action]))
+        state, steps, quality = protocol.unpack("<BBB", answer)
+        return CalibrationState(STATES[state], steps, quality, bytes(answer[3:]).decode())
 
     async def listen(self) -> None:
         """Wait for LIVE_STEP messages until cancelled. Raises LinkError."""

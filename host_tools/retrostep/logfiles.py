@@ -18,7 +18,7 @@ use_device_code()
 
 import journal  # noqa: E402
 
-from firmware import steplog  # noqa: E402
+from firmware import steplog, steplog_decoder  # noqa: E402
 
 
 class LogFilesError(Exception):
@@ -68,8 +68,8 @@ class LogFiles:
         found = []
         for sequence, kind, payload in self.records():
             try:
-                steplog.decode(kind, payload)
-            except steplog.RecordUnreadable as reason:
+                steplog_decoder.decode(kind, payload)
+            except steplog_decoder.RecordUnreadable as reason:
                 found.append((sequence, str(reason)))
         return found
 

@@ -11,7 +11,7 @@ from journal import Journal
 from ramflash import RamFlash, mount
 from walkload import Walker
 
-from firmware import steplog
+from firmware import steplog, steplog_decoder
 from firmware.logbook import Logbook
 
 HEAP = "64M"
@@ -81,7 +81,7 @@ def check(image, durable, acknowledged, kept):
         last = sequence
         found[sequence] = (kind, payload)
     oldest = journal.oldest_sequence
-    gaps = [steplog.decode(kind, payload) for kind, payload in found.values() if kind == steplog.GAP]
+    gaps = [steplog_decoder.decode(kind, payload) for kind, payload in found.values() if kind == steplog.GAP]
     for sequence in range(1, durable):
         if sequence in found:
             assert found[sequence] == kept[sequence]

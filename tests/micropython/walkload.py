@@ -6,7 +6,7 @@ the worst case for the log's size.
 
 import random
 
-from firmware import steplog
+from firmware import steplog, steplog_decoder
 from firmware.logbook import Logbook
 
 STEP_MS = 520
@@ -68,7 +68,7 @@ def count_steps(journal):
         if kind == steplog.STEPS:
             steps += steplog.step_span(payload)[0]
         elif kind == steplog.GAP:
-            gap = steplog.decode(kind, payload)
+            gap = steplog_decoder.decode(kind, payload)
             gaps.add((gap["first_lost"], gap["last_lost"], gap["steps"]))
     return steps, gaps
 

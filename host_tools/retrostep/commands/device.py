@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from retrostep import cable, flash
-from retrostep.link import Link
+from retrostep.link import CalibrationFailed, CalibrationState, Link, protocol
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
 
@@ -113,6 +113,26 @@ def register(app: typer.Typer) -> None:
     def identify(port: str = PORT) -> None:
         """Let the device buzz."""
         over_cable(port, lambda link: link.identify())
+
+    @app.command()
+    def calibrate(port: str = PORT) -> None:
+        """Teach the device which way is forward: stand still, then walk ten steps straight ahead."""
+        console = Console()
+
+        async def follow(link: Link) -> CalibrationState:
+            state = await link.calibrate(protocol.CALIBRATE_START)
+            with console.status("stand still (3 s)") as shown:
+                while state.state in ("standing", "walking"):
+                    if state.state == "walking":
+                        shown.update(f"walk straight ahead: {state.steps} steps")
+                    await asyncio.sleep(0.3)
+                    state = await link.calibrate(protocol.CALIBRATE_ASK)
+            return state
+
+        done = over_cable(port, follow)
+        if done.state != "done":
+            raise CalibrationFailed(f"not calibrated: {done.reason or done.state}")
+        console.print(f"calibrated, quality {done.quality} of 100")
 
     @app.command("flash")
     def flash_command(port: str = PORT) -> None:

@@ -40,15 +40,15 @@ def register(app: typer.Typer) -> None:
         source: Path = SOURCE, as_json: bool = typer.Option(False, "--json", help="One JSON object a line.")
     ) -> None:
         """Print every record, oldest first."""
-        from firmware import steplog
+        from firmware import steplog_decoder
 
         with log_folder(source) as folder:
             log = read_log_files(folder)
         for sequence, kind, payload in log.records():
             try:
-                record = steplog.decode(kind, payload)
+                record = steplog_decoder.decode(kind, payload)
                 text = describe(record)
-            except steplog.RecordUnreadable as reason:
+            except steplog_decoder.RecordUnreadable as reason:
                 record, text = {"kind": "unreadable", "reason": str(reason)}, f"unreadable: {reason}"
             print(json.dumps({"sequence": sequence, **record}) if as_json else f"{sequence:10d}  {text}")
 

@@ -1,0 +1,49 @@
+"""The one button: how many short presses in a row.
+
+A press that is held for HOLD_MS or longer counts as none, nor do the ones before it.
+"""
+
+import asyncio
+
+HOLD_MS = 3000
+# Contacts bounce for a few ms; two presses of one gesture are closer together than the second figure.
+_DEBOUNCE_MS = 30
+_NEXT_PRESS_MS = 400
+
+
+class Button:
+    """pin: machine.Pin with a pull-up, pressed = 0. on_presses(n): called once a gesture is over, n >= 1."""
+
+    def __init__(self, pin, on_presses):
+        self._pin = pin
+        self._on_presses = on_presses
+        self._edge = asyncio.ThreadSafeFlag()
+        pin.irq(self._on_edge, pin.IRQ_FALLING | pin.IRQ_RISING)
+
+    def _on_edge(self, pin):
+        self._edge.set()
+
+    async def _until(self, level):
+        while self._pin.value() != level:
+            await self._edge.wait()
+            await asyncio.sleep_ms(_DEBOUNCE_MS)
+
+    async def _within(self, level, limit_ms):
+        """Wait for that level at most `limit_ms`; True if it came."""
+        try:
+            await asyncio.wait_for_ms(self._until(level), limit_ms)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def run(self):
+        """Recognise gestures for ever."""
+        while True:
+            await self._until(0)
+            presses = 0
+            while await self._within(1, HOLD_MS):
+                presses += 1
+                if not await self._within(0, _NEXT_PRESS_MS):
+                    self._on_presses(presses)
+                    break
+            await self._until(1)
