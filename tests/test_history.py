@@ -58,6 +58,12 @@ def test_outside_the_anchors_the_nearest_one_counts():
     assert (before.utc_ms, after.utc_ms) == (UTC_0_MS - 50_000, UTC_0_MS + 140_000)
 
 
+def test_a_host_clock_that_was_set_back_between_two_syncs_does_not_stretch_the_steps():
+    log = Log().boot().anchor(0, UTC_0_MS).steps(100_000, 1_000_000).anchor(1_200_000, UTC_0_MS - 2_400_000)
+    early, late = log.read().steps
+    assert (early.utc_ms, late.utc_ms) == (UTC_0_MS + 100_000, UTC_0_MS - 2_600_000)
+
+
 def test_a_hosts_anchor_beats_the_devices_own_clock():
     log = Log().boot().anchor(0, UTC_0_MS - 7_000, steplog.SOURCE_DEVICE).steps(5_000)
     assert log.read().steps[0].utc_ms == UTC_0_MS - 2_000

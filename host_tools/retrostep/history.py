@@ -2,7 +2,8 @@
 
 A boot's uptime becomes UTC by its anchors: exact at an anchor, linear between two (which removes the drift of the
 device's crystal), with the nearest anchor's offset outside. An anchor that the device took from its own clock after a
-reset counts only where no host told the time. Steps of a boot without any anchor have no UTC but bounds: they came
+reset counts only where no host told the time; anchors that disagree by more than drift were told by clocks that
+disagreed, and the nearer one counts. Steps of a boot without any anchor have no UTC but bounds: they came
 after the boot before and before the boot after. Where both bounds lie on one day they count there, marked; else they
 are shown apart, never guessed into a day. Days are cut in the wearer's time zone, here, at reading time.
 """
@@ -24,6 +25,9 @@ from firmware import steplog, steplog_decoder  # noqa: E402
 
 # Longer without a step, and a new bout begins.
 BOUT_GAP_MS = 3_000
+# Two anchors that differ by more than this and a thousandth of the time between them were told by different clocks.
+_JUMP_MS = 5_000
+_DRIFT_PART = 1_000
 # Uptimes in the log are cs modulo 2^32.
 _WRAP_MS = 10 << 32
 
@@ -81,7 +85,11 @@ class Boot:
             up, utc = anchors[0 if after == 0 else -1]
             return uptime_ms - up + utc
         (up_0, utc_0), (up_1, utc_1) = anchors[after - 1], anchors[after]
-        return utc_0 + (uptime_ms - up_0) * (utc_1 - utc_0) // (up_1 - up_0)
+        passed_ms, told_ms = up_1 - up_0, utc_1 - utc_0
+        if abs(told_ms - passed_ms) > _JUMP_MS + passed_ms // _DRIFT_PART:
+            # More than any crystal drifts: a host's clock was set between the two. The nearer one counts.
+            return uptime_ms - up_0 + utc_0 if uptime_ms - up_0 < up_1 - uptime_ms else uptime_ms - up_1 + utc_1
+        return utc_0 + (uptime_ms - up_0) * told_ms // passed_ms
 
     def bounds(self, uptime_ms: int) -> tuple[int | None, int | None]:
         """(earliest, latest) UTC in ms at `uptime_ms` of a boot without anchor."""
