@@ -21,12 +21,14 @@ one. Where the foot never comes to rest (running), the velocity at the ends is o
 stride must be 0.7 m long.
 """
 
-from fixedpoint import ONE_Q14, dot_q14, isqrt, unit_q14
+from array import array
+
+from fixedpoint import dot_q14, unit_q14
 
 from firmware.gait.direction import UNKNOWN
 from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, SWING_WORDS, StanceFinder
 from firmware.gait.shoe_strapdown import Strapdown
-from firmware.gait.shoe_toe import Stride, Toe, is_push_off
+from firmware.gait.shoe_toe import Stride, Toe
 
 _PAIR_SAMPLES = 312  # 3 s
 _LOST_SAMPLES = 520  # 5 s
@@ -61,24 +63,24 @@ class StrideTracker:
         """Begin anew. Strides that wait to be settled are forgotten."""
         self._stances.restart()
         self._toe = Toe(self._mounting)
+        self._index = 0
         # Up in the last stances, and when the newest was.
-        self._flat = None
-        self._flat_index = 0
+        self._flat = array("i", (0, 0, 0))
+        self._flat_index = None
         # When the newest stride that counted was; one that waits for another to count; those that wait for
         # the toe's axis.
         self._last = self._alone = None
         self._waiting.clear()
 
     def feed(self, frame, count):
-        stances = self._stances
-        stances.feed(frame, count)
-        swings = stances.swings
-        for k in range(swings[0]):
-            at = 1 + k * SWING_WORDS
-            self._swing(swings[at], swings[at + 1], swings[at + 2], swings[at + 3])
+        self._index += count
+        found = self._stances.feed(frame, count)
+        if found:
+            for at in range(0, found * SWING_WORDS, SWING_WORDS):
+                self._swing(*self._stances.swings[at : at + SWING_WORDS])
         if self._waiting:
             self._settle()
-        if self._last is not None and stances.index - self._last > _PAIR_SAMPLES:
+        if self._last is not None and self._index - self._last > _PAIR_SAMPLES:
             self._last = None
 
     def finish(self):
@@ -87,34 +89,32 @@ class StrideTracker:
         self._last = self._alone = None
 
     def _swing(self, first, last, peak, running):
-        stances, way = self._stances, self._strapdown
-        rest = [stances.mean(c, first) for c in range(3)]
-        up, up_after = [0, 0, ONE_Q14], [0, 0, ONE_Q14]
-        unit_q14(rest[0] << 2, rest[1] << 2, rest[2] << 2, up)
-        unit_q14(*[stances.mean(c, last) << 2 for c in range(3)], up_after)
-        if self._flat is None or last - self._flat_index > _LOST_SAMPLES:
-            self._flat = up
-        cosine = dot_q14(self._flat, up_after)
-        if cosine < (_COS_RETURNED_RUNNING if running else _COS_RETURNED):
+        stances, way, flat = self._stances, self._strapdown, self._flat
+        up, up_after = array("i", (0, 0, 0)), array("i", (0, 0, 0))
+        stances.up(first, up)
+        stances.up(last, up_after)
+        if self._flat_index is None or last - self._flat_index > _LOST_SAMPLES:
+            flat[:] = up
+        if dot_q14(flat, up_after) < (_COS_RETURNED_RUNNING if running else _COS_RETURNED):
             # Quiet, but not flat again.
             self._resume(first, last, peak)
             return
-        way.run(stances, first, last, rest, up)
-        stride = self._stride(stances.contact(first, last), up)
-        if running and stride.length_mm < _RUN_MM:
+        way.run(stances, first, last, up)
+        if running and way.length_mm < _RUN_MM:
             self._resume(first, last, peak)
             return
         self._flat_index = last
         if not running:
-            unit_q14(*[3 * self._flat[c] + up_after[c] for c in range(3)], self._flat)
-        if stride.length_mm < _SHIFT_MM + ((_TURN_MM * stride.half_turn) >> 13):
+            unit_q14(*[3 * flat[c] + up_after[c] for c in range(3)], flat)
+        if way.length_mm < _SHIFT_MM + ((_TURN_MM * way.half_turn) >> 13):
             return
         stances.learn_peak(peak)
+        stride = Stride(stances.contact(first, last), way, up)
         if self._strides is not None:
             self._strides.append((stride.ahead, up))
         toe = self._toe
         slipped = toe.slipped
-        toe.learn(stride, self._flat)
+        toe.learn(stride, flat)
         if toe.slipped and not slipped:
             self.events.append((stride.contact, "wrong_clip", None))
         toe.judge(stride)
@@ -123,23 +123,6 @@ class StrideTracker:
     def _resume(self, first, last, peak):
         if last - first < STRIDE_SAMPLES_MAX - STRIDE_SAMPLES_MIN:
             self._stances.resume(first, peak)
-
-    def _stride(self, contact, up):
-        """What the strapdown found, in level axes."""
-        way = self._strapdown
-        climb = dot_q14(way.way_mm, up)
-        level = [way.way_mm[c] - ((climb * up[c]) >> 14) for c in range(3)]
-        length_mm = isqrt(sum([(c >> 1) * (c >> 1) for c in level])) << 1
-        cosine, sine, _ = way.half_turn
-        ahead = [0, 0, 0]
-        # The foot's mean heading is what the wearer calls ahead: half of the turn is taken back.
-        back = []
-        for c in range(3):
-            d, e = (c + 1) % 3, (c + 2) % 3
-            across = (up[d] * level[e] - up[e] * level[d]) >> 14
-            back.append((level[c] * cosine - across * sine) >> 10)
-        unit_q14(*back, ahead)
-        return Stride(contact, length_mm, ahead, up, abs(sine), is_push_off(way.early, way.late, up, ahead))
 
     def _count(self, stride):
         alone, self._alone = self._alone, None
@@ -154,7 +137,7 @@ class StrideTracker:
 
     def _settle(self, finished=False):
         toe, waiting = self._toe, self._waiting
-        oldest = self._stances.index - _PAIR_SAMPLES
+        oldest = self._index - _PAIR_SAMPLES
         while waiting:
             stride = waiting[0]
             if stride.direction == UNKNOWN:

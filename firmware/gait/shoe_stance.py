@@ -1,7 +1,7 @@
 """Stances and swings of one foot.
 
-Input: frames of 6-channel samples at 104 Hz. `StanceFinder.feed` keeps them in a ring of RING_SAMPLES and
-leaves in `swings` the swings that ended within the frame: how many, then SWING_WORDS each: the last still
+Input: frames of 6-channel samples at 104 Hz. `StanceFinder.feed` keeps them in a ring of RING_SAMPLES,
+says how many swings ended within the frame, and leaves in `swings` SWING_WORDS for each: the last still
 sample before, the first after that counts as still, the peak rate (units of four LSB, 0.28 deg/s), 1 if the
 foot was running.
 
@@ -35,29 +35,19 @@ STRIDE_SAMPLES_MIN, STRIDE_SAMPLES_MAX = 21, 260  # 0.2 and 2.5 s
 LANDING_SAMPLES = 35
 
 SWING_WORDS = 4
-# Two swings cannot end within one frame of 13 samples and last 21; running, one may end twice.
+# More cannot end within a frame of 13 samples.
 _SWINGS_MAX = 2
 
 # Words of the state that Python touches; the last 16 are 8 x acc^2 and 8 x |rate|.
-_SHIFT, _INDEX, _USUAL, _SWINGING, _START, _PEAK, _RUN, _BIAS, _BIAS_KNOWN, _LOWEST = (
-    0,
-    1,
-    5,
-    6,
-    7,
-    8,
-    9,
-    12,
-    15,
-    17,
-)
+_SHIFT, _USUAL, _SWINGING, _START, _PEAK, _RUN = 0, 5, 6, 7, 8, 9
+_BIAS, _BIAS_KNOWN, _LOWEST = 12, 15, 17
 _WORDS = 35
 _NO_RATE = 1 << 20
 
 
 @micropython.viper
-def _watch(state: ptr32, frame: ptr16, ring: ptr16, swings: ptr32, count: int):
-    """Keep the samples, follow swings and stances.
+def _watch(state: ptr32, frame: ptr16, ring: ptr16, swings: ptr32, count: int) -> int:
+    """Keep the samples, follow swings and stances, move the gyroscope's offset. How many swings ended.
 
     state: sign shift, index, sum and sum of squares of acc^2, sum of |rate|, usual peak, swinging?, where
     the swing began, its peak, still samples in a row, last still sample + 1 or 0, place in the window,
@@ -75,6 +65,9 @@ def _watch(state: ptr32, frame: ptr16, ring: ptr16, swings: ptr32, count: int):
     bias_y = (state[13] << sh) >> sh
     bias_z = (state[14] << sh) >> sh
     shaken = state[16]
+    swinging = state[6]
+    peak = state[8]
+    lowest = state[17]
     found = 0
     swing_rate = usual >> 2
     if swing_rate < 214:
@@ -82,25 +75,45 @@ def _watch(state: ptr32, frame: ptr16, ring: ptr16, swings: ptr32, count: int):
     stride_rate = usual >> 2
     if stride_rate < 357:
         stride_rate = 357
-    for i in range(count):
+    # Eight times 12 % of the usual peak or, within a swing, of its own; 30 to 90 deg/s.
+    usual_still = usual * 96 // 100
+    if usual_still < 856:
+        usual_still = 856
+    if usual_still > 2568:
+        usual_still = 2568
+    still_rates = usual_still
+    if swinging and peak > usual:
+        still_rates = peak * 96 // 100
+        if still_rates < usual_still:
+            still_rates = usual_still
+        if still_rates > 2568:
+            still_rates = 2568
+    at = 0
+    for _ in range(count):
         place = (index & 511) * 6
-        at = i * 6
-        for c in range(6):
-            ring[place + c] = frame[at + c]
-        x = ((int(frame[at]) ^ 0x8000) - 0x8000) >> 2
-        y = ((int(frame[at + 1]) ^ 0x8000) - 0x8000) >> 2
-        z = ((int(frame[at + 2]) ^ 0x8000) - 0x8000) >> 2
+        x = int(frame[at])
+        y = int(frame[at + 1])
+        z = int(frame[at + 2])
+        ring[place] = x
+        ring[place + 1] = y
+        ring[place + 2] = z
+        x = ((x ^ 0x8000) - 0x8000) >> 2
+        y = ((y ^ 0x8000) - 0x8000) >> 2
+        z = ((z ^ 0x8000) - 0x8000) >> 2
         # 1 g is 512; beyond 2 g nothing is still.
         acc = (x * x + y * y + z * z) >> 9
         if acc > 2047:
             acc = 2047
-        away = acc - 512
-        if away < 0:
-            away = 0 - away
-        shaken += away - (shaken >> 7)
-        x = (((int(frame[at + 3]) ^ 0x8000) - 0x8000) - bias_x) >> 2
-        y = (((int(frame[at + 4]) ^ 0x8000) - 0x8000) - bias_y) >> 2
-        z = (((int(frame[at + 5]) ^ 0x8000) - 0x8000) - bias_z) >> 2
+        x = int(frame[at + 3])
+        y = int(frame[at + 4])
+        z = int(frame[at + 5])
+        at += 6
+        ring[place + 3] = x
+        ring[place + 4] = y
+        ring[place + 5] = z
+        x = ((x ^ 0x8000) - 0x8000 - bias_x) >> 2
+        y = ((y ^ 0x8000) - 0x8000 - bias_y) >> 2
+        z = ((z ^ 0x8000) - 0x8000 - bias_z) >> 2
         if x < 0:
             x = 0 - x
         if y < 0:
@@ -119,120 +132,117 @@ def _watch(state: ptr32, frame: ptr16, ring: ptr16, swings: ptr32, count: int):
         old = state[19 + slot]
         state[19 + slot] = acc
         total += acc - old
-        squares += acc * acc - old * old
+        squares += (acc - old) * (acc + old)
         rates += rate - state[27 + slot]
         state[27 + slot] = rate
         slot = (slot + 1) & 7
-        if state[6]:
-            peak = state[8]
-            if rate > peak:
-                peak = rate
-                state[8] = rate
-            if usual > peak:
-                peak = usual
-            if rates < state[17]:
-                state[17] = rates
-                state[18] = index
-            still_rate = peak * 12 // 100
-            if still_rate < 107:
-                still_rate = 107
-            if still_rate > 321:
-                still_rate = 321
-        else:
-            still_rate = usual * 12 // 100
-            if still_rate < 107:
-                still_rate = 107
-            if still_rate > 321:
-                still_rate = 321
+        acc -= 512
+        if acc < 0:
+            acc = 0 - acc
+        shaken += acc - (shaken >> 7)
+        if rate > peak and swinging:
+            peak = rate
+            if peak > usual:
+                still_rates = peak * 96 // 100
+                if still_rates < usual_still:
+                    still_rates = usual_still
+                if still_rates > 2568:
+                    still_rates = 2568
         still = 0
-        mean = total >> 3
-        # 15100: twice 0.12 g; the spread may exceed its square by what the mean's rounding adds.
-        steady = (squares >> 3) - mean * mean < 15100 + mean
-        if steady and rates < still_rate * 8 and mean > 288 and mean < 800:
-            still = 1
-        if state[6]:
+        if rates < still_rates:
+            mean = total >> 3
+            # 15100: twice 0.12 g; the spread may exceed its square by what the mean's rounding adds.
+            if mean > 288 and mean < 800 and (squares >> 3) - mean * mean < 15100 + mean:
+                still = 1
+        if swinging:
+            if rates < lowest:
+                lowest = rates
+                state[18] = index
             if still:
-                state[9] = state[9] + 1
-            else:
-                state[9] = 0
-            lowest = state[17]
-            if state[9] >= 3:
-                if state[8] > stride_rate and index - state[7] >= 21 and found < 2:
-                    swings[1 + 4 * found] = state[7]
-                    swings[2 + 4 * found] = index
-                    swings[3 + 4 * found] = state[8]
-                    swings[4 + 4 * found] = 0
+                still = state[9] + 1
+            state[9] = still
+            if still >= 3:
+                if peak > stride_rate and index - state[7] >= 21 and found < 2:
+                    swings[4 * found] = state[7]
+                    swings[4 * found + 1] = index
+                    swings[4 * found + 2] = peak
+                    swings[4 * found + 3] = 0
                     found += 1
-                state[6] = 0
+                swinging = 0
                 state[10] = index + 1
+                still_rates = usual_still
             elif index - state[7] > 260:
-                state[6] = 0
+                swinging = 0
                 state[10] = 0
+                still_rates = usual_still
             elif (
                 shaken > 98304
                 and rates > lowest * 2
-                and lowest < state[8] * 176 // 100
+                and lowest < peak * 176 // 100
                 and state[18] - state[7] >= 42
             ):
                 if found < 2:
-                    swings[1 + 4 * found] = state[7]
-                    swings[2 + 4 * found] = state[18]
-                    swings[3 + 4 * found] = state[8]
-                    swings[4 + 4 * found] = 1
+                    swings[4 * found] = state[7]
+                    swings[4 * found + 1] = state[18]
+                    swings[4 * found + 2] = peak
+                    swings[4 * found + 3] = 1
                     found += 1
                 state[7] = state[18]
-                state[8] = rate
-                state[17] = rates
+                peak = rate
+                lowest = rates
                 state[18] = index
         else:
             at_rest = still and (rates < 572 or state[10] == 0)
             if at_rest or (shaken > 98304 and rates < usual * 176 // 100):
                 state[10] = index + 1
             if rate > swing_rate and state[10] > 0:
-                state[6] = 1
+                swinging = 1
                 state[7] = state[10] - 1
-                state[8] = rate
+                peak = rate
                 state[9] = 0
-                state[17] = 1 << 20
+                lowest = 1 << 20
         index += 1
-    swings[0] = found
     state[1] = index
     state[2] = total
     state[3] = squares
     state[4] = rates
+    state[6] = swinging
+    state[8] = peak
     state[11] = slot
     state[16] = shaken
-
-
-@micropython.viper
-def _learn_bias(state: ptr32, frame: ptr16, count: int):
-    """Move the gyroscope's offset towards the frame's mean, if the foot did not turn in it."""
-    sh = state[0]
-    quiet = 1
-    for c in range(3):
-        low = 32767
-        high = -32768
-        for i in range(count):
-            value = (int(frame[i * 6 + 3 + c]) ^ 0x8000) - 0x8000
-            if value < low:
-                low = value
-            if value > high:
-                high = value
-        if high - low > 86 or high > 329 or low < -329:
-            quiet = 0
-            break
-    if quiet:
+    state[17] = lowest
+    # The gyroscope's offset; a foot that turns by 45 deg/s at the end of the frame is spared the search.
+    if rates < 1284:
+        quiet = 1
         for c in range(3):
-            total = 0
-            for i in range(count):
-                total += (int(frame[i * 6 + 3 + c]) ^ 0x8000) - 0x8000
-            bias = (state[12 + c] << sh) >> sh
-            if state[15]:
-                bias += (total // count - bias) >> 2
-            else:
-                bias = total // count
-            state[12 + c] = bias
-        state[15] = 1
+            low = 32767
+            high = -32768
+            at = 3 + c
+            for _ in range(count):
+                value = (int(frame[at]) ^ 0x8000) - 0x8000
+                at += 6
+                if value < low:
+                    low = value
+                if value > high:
+                    high = value
+            if high - low > 86 or high > 329 or low < -329:
+                quiet = 0
+                break
+        if quiet:
+            for c in range(3):
+                total = 0
+                at = 3 + c
+                for _ in range(count):
+                    total += (int(frame[at]) ^ 0x8000) - 0x8000
+                    at += 6
+                bias = (state[12 + c] << sh) >> sh
+                if state[15]:
+                    bias += (total // count - bias) >> 2
+                else:
+                    bias = total // count
+                state[12 + c] = bias
+            state[15] = 1
+    return found
 
 
 @micropython.viper
@@ -254,19 +264,45 @@ def _centre_of_landing(ring: ptr16, last: int, count: int) -> int:
     return last - moment // weight
 
 
+@micropython.viper
+def _mean_direction(ring: ptr16, newest: int, out: ptr32):
+    x = 0
+    y = 0
+    z = 0
+    for i in range(8):
+        place = ((newest - i) & 511) * 6
+        x += (int(ring[place]) ^ 0x8000) - 0x8000
+        y += (int(ring[place + 1]) ^ 0x8000) - 0x8000
+        z += (int(ring[place + 2]) ^ 0x8000) - 0x8000
+    # 1 g becomes 8196: precise enough, and 16 g on three axes still can be squared.
+    x >>= 1
+    y >>= 1
+    z >>= 1
+    while x > 16383 or x < -16383 or y > 16383 or y < -16383 or z > 16383 or z < -16383:
+        x >>= 1
+        y >>= 1
+        z >>= 1
+    square = x * x + y * y + z * z
+    root = 0
+    bit = 1 << 14
+    while bit:
+        if (root + bit) * (root + bit) <= square:
+            root += bit
+        bit >>= 1
+    if root:
+        out[0] = (x << 14) // root
+        out[1] = (y << 14) // root
+        out[2] = (z << 14) // root
+
+
 class StanceFinder:
     """See the module's text."""
 
     def __init__(self):
         self.ring = array("h", bytes(2 * CHANNELS * RING_SAMPLES))
-        self.swings = array("i", bytes(4 * (1 + SWING_WORDS * _SWINGS_MAX)))
+        self.swings = array("i", bytes(4 * SWING_WORDS * _SWINGS_MAX))
         self._state = array("i", bytes(4 * _WORDS))
         self.restart()
-
-    @property
-    def index(self):
-        """Samples seen so far."""
-        return self._state[_INDEX]
 
     def restart(self):
         """Begin anew; the gyroscope's offset stays as it was."""
@@ -281,19 +317,17 @@ class StanceFinder:
         state[_USUAL] = USUAL_PEAK
 
     def feed(self, frame, count):
-        _watch(self._state, frame, self.ring, self.swings, count)
-        _learn_bias(self._state, frame, count)
+        """Take a frame; how many swings ended in it."""
+        return _watch(self._state, frame, self.ring, self.swings, count)
 
-    def mean(self, channel, newest):
-        """Mean of a channel over the window that ends with sample `newest`, in LSB."""
-        total = 0
-        for i in range(newest - WINDOW + 1, newest + 1):
-            total += self.ring[(i % RING_SAMPLES) * CHANNELS + channel]
-        return total >> 3
+    def up(self, newest, out):
+        """Direction (Q14) of the mean acceleration over the window that ends with sample `newest`, into out."""
+        _mean_direction(self.ring, newest, out)
 
-    def bias(self, axis):
-        """The gyroscope's offset, LSB."""
-        return self._state[_BIAS + axis]
+    @property
+    def offset(self):
+        """What the gyroscope reads at rest, x y z in LSB."""
+        return self._state[_BIAS:_BIAS_KNOWN]
 
     def contact(self, first, last):
         """When the foot that is still at `last` met the floor."""

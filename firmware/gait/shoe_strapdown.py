@@ -1,67 +1,82 @@
-"""Strapdown of one stride: from the still foot before to the still foot after, how far and how it tipped.
+"""Strapdown of one stride: from the still foot before to the still foot after, how far, where to, how tipped.
 
-Input: the ring of shoe_stance.py, the gyroscope's offset and the resting acceleration before. A quaternion
-in Q15 turns each acceleration back into the axes that the clip had at the start; less the resting
-acceleration, its sum is the velocity and the sum of that the way. The velocity must be zero again at the
-end, so what is left of it grew in proportion to time and is taken out: two running sums do, and any
-constant error of the acceleration vanishes with it.
+Input: the ring of shoe_stance.py and the gyroscope's offset. A quaternion in Q15 turns each acceleration back
+into the axes that the clip had at the start. The sum of these is the velocity, and the sum of that the way.
+The velocity must be zero at the end as it is at the start, so what is left of it grew in proportion to time
+and is taken out; with it goes every constant part of the acceleration, gravity among them. Two running sums
+do, no buffer. Samples are taken in pairs, 52 a second: the two accelerations are averaged, and the attitude
+that they are turned by is the one in their middle.
 
-Output, in the axes that the clip had at the start: `way_mm`; `half_turn`, cosine and sine of half the turn
-about the vertical; `early` and `late`, up of the foot (Q14) where it was tipped furthest in the first 45 %
-of the stride and in what follows.
+Output, lengths in mm and directions in Q14, in the axes that the clip had at the start:
+
+    length_mm    the level part of the way
+    ahead        its direction, after half of the foot's turn is taken back: the mean heading of a foot is what
+                 its owner calls ahead
+    half_turn    sine of half the angle that the foot turned about the vertical
+    towards      sine of the foot's tipping towards `ahead` where it was tipped furthest in the first 45 % of the
+                 stride; `away`: the same in the rest of the stride, away from `ahead`
+    tipped       sine of the first of these tippings, whatever its direction
 """
 
 from array import array
 
 import micropython
-from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, unit_q14
+from fixedpoint import WORD_SHIFT
 
-# 4 LSB * (1 / 104 s)^2 in a millimetre.
-_UNITS_PER_MM = 565
-_WAY_MM_MAX = 16383
-# Words of the work array.
-_BIAS, _REST, _UP, _WAY, _ATTITUDE, _EARLY, _LATE = 1, 4, 7, 10, 13, 17, 20
-_WORDS = 23
+# Words of the work array: shift, gyroscope offset, up, way, attitude w x y z; the same where the foot was tipped
+# most, early and late; results.
+_BIAS, _UP, _RESULTS, _WORDS = 1, 4, 22, 30
 
 
 @micropython.viper
-def _integrate(ring: ptr16, work: ptr32, first: int, count: int):
-    """Over the `count` samples after `first`.
+def _root(n: int) -> int:
+    root = 0
+    bit = 1 << 14
+    while bit:
+        if (root + bit) * (root + bit) <= n:
+            root += bit
+        bit >>= 1
+    return root
 
-    work in: sign shift, gyroscope offset, acceleration at rest, up (Q14). Out: way in 1 / 565 mm, attitude
-    w x y z (Q15), up of the foot where it was tipped most, early and late (Q14).
-    """
+
+@micropython.viper
+def _integrate(ring: ptr16, work: ptr32, first: int, pairs: int):
+    """Over the `pairs` of samples after `first`: fills in way (1 / 141.25 mm) and attitudes (Q15)."""
     sh = work[0]
+    bias_x = (work[1] << (sh + 1)) >> sh
+    bias_y = (work[2] << (sh + 1)) >> sh
+    bias_z = (work[3] << (sh + 1)) >> sh
+    up_x = (work[4] << sh) >> sh
+    up_y = (work[5] << sh) >> sh
+    up_z = (work[6] << sh) >> sh
     w = 32768
     x = 0
     y = 0
     z = 0
-    bias_x = (work[1] << sh) >> sh
-    bias_y = (work[2] << sh) >> sh
-    bias_z = (work[3] << sh) >> sh
-    up_x = (work[7] << sh) >> sh
-    up_y = (work[8] << sh) >> sh
-    up_z = (work[9] << sh) >> sh
-    early = count * 45 // 100
-    steepest = 1 << 29
-    work[17] = up_x
-    work[18] = up_y
-    work[19] = up_z
-    work[20] = up_x
-    work[21] = up_y
-    work[22] = up_z
+    early = pairs * 45 // 100
+    steepest = 0
+    part = 14
+    for c in range(8):
+        work[14 + c] = 0
+    work[14] = 32768
+    work[18] = 32768
     speed_x = 0
     speed_y = 0
     speed_z = 0
     way_x = 0
     way_y = 0
     way_z = 0
-    for i in range(count):
-        place = ((first + 1 + i) & 511) * 6
-        # Half the angle turned in a sample, Q16: 0.07 deg/s are 0.38495 of it.
-        hx = ((((int(ring[place + 3]) ^ 0x8000) - 0x8000) - bias_x) * 6307) >> 14
-        hy = ((((int(ring[place + 4]) ^ 0x8000) - 0x8000) - bias_y) * 6307) >> 14
-        hz = ((((int(ring[place + 5]) ^ 0x8000) - 0x8000) - bias_z) * 6307) >> 14
+    at = first
+    for i in range(pairs):
+        # A gyroscope reading stands for the time half a sample to each side of it.
+        a = (at & 511) * 6
+        b = ((at + 1) & 511) * 6
+        e = ((at + 2) & 511) * 6
+        at += 2
+        # Half the angle turned, Q16: 0.07 deg/s in a sample are 0.38495 of it.
+        hx = ((int(ring[a + 3]) ^ 0x8000) + (int(ring[b + 3]) ^ 0x8000) - 65536 - bias_x) * 6307 >> 14
+        hy = ((int(ring[a + 4]) ^ 0x8000) + (int(ring[b + 4]) ^ 0x8000) - 65536 - bias_y) * 6307 >> 14
+        hz = ((int(ring[a + 5]) ^ 0x8000) + (int(ring[b + 5]) ^ 0x8000) - 65536 - bias_z) * 6307 >> 14
         dw = 0 - ((x * hx + y * hy + z * hz + 32768) >> 16)
         dx = (w * hx + y * hz - z * hy + 32768) >> 16
         dy = (w * hy + z * hx - x * hz + 32768) >> 16
@@ -70,98 +85,151 @@ def _integrate(ring: ptr16, work: ptr32, first: int, count: int):
         x += dx
         y += dy
         z += dz
-        # Back to unit length, to first order.
-        norm = (w >> 1) * (w >> 1) + (x >> 1) * (x >> 1) + (y >> 1) * (y >> 1) + (z >> 1) * (z >> 1)
-        scale = (98304 - (norm >> 13)) >> 1
+        # Back to unit length.
+        norm = (w >> 2) * (w >> 2) + (x >> 2) * (x >> 2) + (y >> 2) * (y >> 2) + (z >> 2) * (z >> 2)
+        scale = (98304 - (norm >> 11)) >> 1
         w = (w * scale + 16384) >> 15
         x = (x * scale + 16384) >> 15
         y = (y * scale + 16384) >> 15
         z = (z * scale + 16384) >> 15
-        xx = 32768 - ((y * y + z * z) >> 14)
-        yy = 32768 - ((x * x + z * z) >> 14)
-        zz = 32768 - ((x * x + y * y) >> 14)
-        xy = (x * y - w * z) >> 14
-        yx = (x * y + w * z) >> 14
-        xz = (x * z + w * y) >> 14
-        zx = (x * z - w * y) >> 14
-        yz = (y * z - w * x) >> 14
-        zy = (y * z + w * x) >> 14
-        ax = (int(ring[place]) ^ 0x8000) - 0x8000
-        ay = (int(ring[place + 1]) ^ 0x8000) - 0x8000
-        az = (int(ring[place + 2]) ^ 0x8000) - 0x8000
-        net_x = (xx * ax >> 15) + (xy * ay >> 15) + (xz * az >> 15) - ((work[4] << sh) >> sh)
-        net_y = (yx * ax >> 15) + (yy * ay >> 15) + (yz * az >> 15) - ((work[5] << sh) >> sh)
-        net_z = (zx * ax >> 15) + (zy * ay >> 15) + (zz * az >> 15) - ((work[6] << sh) >> sh)
-        if net_x > 16383:
-            net_x = 16383
-        if net_x < -16383:
-            net_x = -16383
-        if net_y > 16383:
-            net_y = 16383
-        if net_y < -16383:
-            net_y = -16383
-        if net_z > 16383:
-            net_z = 16383
-        if net_z < -16383:
-            net_z = -16383
-        speed_x += net_x
-        speed_y += net_y
-        speed_z += net_z
+        a = x * x
+        d = y * y
+        f = z * z
+        xx = 32768 - ((d + f) >> 14)
+        yy = 32768 - ((a + f) >> 14)
+        zz = 32768 - ((a + d) >> 14)
+        # Square of the sine of half the tipping; the turn about the vertical tips nothing.
+        tilt = x * up_x + y * up_y + z * up_z >> 14
+        tilt = ((a + d + f) >> 1) - (tilt * tilt >> 1)
+        a = x * y
+        f = w * z
+        xy = (a - f) >> 14
+        yx = (a + f) >> 14
+        a = x * z
+        f = w * y
+        xz = (a + f) >> 14
+        zx = (a - f) >> 14
+        a = y * z
+        f = w * x
+        yz = (a - f) >> 14
+        zy = (a + f) >> 14
+        ax = ((int(ring[b]) ^ 0x8000) + (int(ring[e]) ^ 0x8000) - 65536) >> 1
+        ay = ((int(ring[b + 1]) ^ 0x8000) + (int(ring[e + 1]) ^ 0x8000) - 65536) >> 1
+        az = ((int(ring[b + 2]) ^ 0x8000) + (int(ring[e + 2]) ^ 0x8000) - 65536) >> 1
+        speed_x += (xx * ax >> 15) + (xy * ay >> 15) + (xz * az >> 15)
+        speed_y += (yx * ax >> 15) + (yy * ay >> 15) + (yz * az >> 15)
+        speed_z += (zx * ax >> 15) + (zy * ay >> 15) + (zz * az >> 15)
         way_x += speed_x >> 2
         way_y += speed_y >> 2
         way_z += speed_z >> 2
-        # Up of the foot now; the less of it along up at the start, the further it is tipped.
-        ax = (xx * up_x >> 15) + (xy * up_y >> 15) + (xz * up_z >> 15)
-        ay = (yx * up_x >> 15) + (yy * up_y >> 15) + (yz * up_z >> 15)
-        az = (zx * up_x >> 15) + (zy * up_y >> 15) + (zz * up_z >> 15)
-        level = ax * up_x + ay * up_y + az * up_z
         if i == early:
-            steepest = 1 << 29
-        if level < steepest:
-            steepest = level
-            if i < early:
-                work[17] = ax
-                work[18] = ay
-                work[19] = az
+            steepest = 0
+            part = 18
+        if tilt > steepest:
+            steepest = tilt
+            work[part] = w
+            work[part + 1] = x
+            work[part + 2] = y
+            work[part + 3] = z
+    work[7] = way_x - (speed_x >> 3) * (pairs + 1)
+    work[8] = way_y - (speed_y >> 3) * (pairs + 1)
+    work[9] = way_z - (speed_z >> 3) * (pairs + 1)
+    work[10] = w
+    work[11] = x
+    work[12] = y
+    work[13] = z
+
+
+@micropython.viper
+def _describe(work: ptr32):
+    """From way, attitude and foot's up to the results: length, ahead x y z, half turn, towards, away, tipped."""
+    sh = work[0]
+    up_x = (work[4] << sh) >> sh
+    up_y = (work[5] << sh) >> sh
+    up_z = (work[6] << sh) >> sh
+    x = ((work[7] << sh) >> sh) * 4 // 565
+    y = ((work[8] << sh) >> sh) * 4 // 565
+    z = ((work[9] << sh) >> sh) * 4 // 565
+    for c in range(8):
+        work[22 + c] = 0
+    # Further than 8 m is no stride, but must not overflow.
+    while x > 8191 or x < -8191 or y > 8191 or y < -8191 or z > 8191 or z < -8191:
+        x >>= 1
+        y >>= 1
+        z >>= 1
+    climb = (x * up_x + y * up_y + z * up_z) >> 14
+    x -= climb * up_x >> 14
+    y -= climb * up_y >> 14
+    z -= climb * up_z >> 14
+    length = int(_root(x * x + y * y + z * z))
+    work[22] = length
+    if length:
+        doublings = 0
+        while length < 4096:
+            length <<= 1
+            doublings += 1
+        x <<= doublings
+        y <<= doublings
+        z <<= doublings
+        sine = ((work[11] << sh) >> sh) * up_x >> 15
+        sine += ((work[12] << sh) >> sh) * up_y >> 15
+        sine += ((work[13] << sh) >> sh) * up_z >> 15
+        cosine = ((work[10] << sh) >> sh) >> 1
+        norm = int(_root(cosine * cosine + sine * sine)) + 1
+        cosine = (cosine << 14) // norm
+        sine = (sine << 14) // norm
+        left_x = (up_y * z - up_z * y) >> 14
+        left_y = (up_z * x - up_x * z) >> 14
+        left_z = (up_x * y - up_y * x) >> 14
+        x = (x * cosine - left_x * sine) >> 14
+        y = (y * cosine - left_y * sine) >> 14
+        z = (z * cosine - left_z * sine) >> 14
+        norm = int(_root(x * x + y * y + z * z)) + 1
+        x = (x << 14) // norm
+        y = (y << 14) // norm
+        z = (z << 14) // norm
+        work[23] = x
+        work[24] = y
+        work[25] = z
+        if sine < 0:
+            sine = 0 - sine
+        work[26] = sine
+        # The foot's up where it was tipped most: the quaternion's matrix times up at the start.
+        for part in range(2):
+            w = (work[14 + 4 * part] << sh) >> (sh + 1)
+            a = (work[15 + 4 * part] << sh) >> (sh + 1)
+            b = (work[16 + 4 * part] << sh) >> (sh + 1)
+            e = (work[17 + 4 * part] << sh) >> (sh + 1)
+            across = (a * up_x + b * up_y + e * up_z) >> 14
+            # up + 2 w (v x up) + 2 v x (v x up), v x (v x up) being v (v . up) - up (v . v); v is (a, b, e).
+            square = (a * a + b * b + e * e) >> 14
+            foot_x = up_x + ((w * (b * up_z - e * up_y >> 14) + a * across - square * up_x) >> 13)
+            foot_y = up_y + ((w * (e * up_x - a * up_z >> 14) + b * across - square * up_y) >> 13)
+            foot_z = up_z + ((w * (a * up_y - b * up_x >> 14) + e * across - square * up_z) >> 13)
+            towards = (foot_x * x + foot_y * y + foot_z * z) >> 14
+            if part:
+                work[28] = 0 - towards
             else:
-                work[20] = ax
-                work[21] = ay
-                work[22] = az
-    # The foot rests again: what speed is left grew in proportion to time.
-    work[10] = way_x - (speed_x >> 3) * (count + 1)
-    work[11] = way_y - (speed_y >> 3) * (count + 1)
-    work[12] = way_z - (speed_z >> 3) * (count + 1)
-    work[13] = w
-    work[14] = x
-    work[15] = y
-    work[16] = z
+                work[27] = towards
+                upright = (foot_x * up_x + foot_y * up_y + foot_z * up_z) >> 14
+                work[29] = int(_root((1 << 28) - upright * upright))
 
 
 class Strapdown:
     """See the module's text."""
 
     def __init__(self):
-        self.way_mm = [0, 0, 0]
-        self.half_turn = [ONE_Q14, 0, 0]
-        self.early = [0, 0, 0]
-        self.late = [0, 0, 0]
+        self.length_mm = self.half_turn = self.towards = self.away = self.tipped = 0
+        self.ahead = (0, 0, 0)
         self._work = array("i", bytes(4 * _WORDS))
 
-    def run(self, stances, first, last, rest, up):
-        """From sample `first` to `last` of a StanceFinder.
-
-        rest: acceleration at `first` in LSB; up: its direction, Q14.
-        """
+    def run(self, stances, first, last, up):
+        """From sample `first` to `last` of a StanceFinder; up (Q14): at `first`."""
         work = self._work
         work[0] = WORD_SHIFT
-        for c in range(3):
-            work[_BIAS + c] = stances.bias(c)
-            work[_REST + c] = rest[c]
-            work[_UP + c] = up[c]
-        _integrate(stances.ring, work, first, last - first)
-        for c in range(3):
-            self.way_mm[c] = max(-_WAY_MM_MAX, min(_WAY_MM_MAX, work[_WAY + c] // _UNITS_PER_MM))
-            self.early[c] = work[_EARLY + c]
-            self.late[c] = work[_LATE + c]
-        sine = dot_q14([work[_ATTITUDE + 1 + c] >> 1 for c in range(3)], up)
-        unit_q14(work[_ATTITUDE] >> 1, sine, 0, self.half_turn)
+        work[_BIAS:_UP] = stances.offset
+        work[_UP : _UP + 3] = up
+        _integrate(stances.ring, work, first, (last - first) >> 1)
+        _describe(work)
+        self.length_mm, x, y, z, self.half_turn, self.towards, self.away, self.tipped = work[_RESULTS:]
+        self.ahead = (x, y, z)

@@ -46,39 +46,36 @@ _ASSUMED_UP = (0, 0, ONE_Q14)
 
 
 class Stride:
-    """One stride, in the clip's axes at its start (Q14).
+    """What shoe_strapdown.py found of one stride; up (Q14) at its start; when the foot came down.
 
-    ahead: level, where it went, half of its turn taken back; up; half_turn: the sine of half of its turn;
-    pushed_off: see above. Toe.judge fills in direction and confidence.
+    Toe.judge fills in direction and confidence.
     """
 
-    def __init__(self, contact, length_mm, ahead, up, half_turn, pushed_off):
+    def __init__(self, contact, strapdown, up):
         self.contact = contact
-        self.length_mm = length_mm
-        self.ahead = ahead
+        self.length_mm = strapdown.length_mm
+        self.ahead = strapdown.ahead
         self.up = up
-        self.half_turn = half_turn
-        self.pushed_off = pushed_off
+        self.curved = strapdown.half_turn > _TURNED
+        # All of the tipping must lie within 30 degrees of the way.
+        towards = strapdown.towards
+        self.pushed_off = (
+            towards >= _TIPPED
+            and towards >= strapdown.away
+            and towards * ONE_Q14 >= strapdown.tipped * _COS_CLEAR
+        )
+        # The foot turned rather than went.
+        self.pivoted = self.curved and (
+            self.length_mm < _CURVE_MM or (strapdown.half_turn > _PIVOTED and not self.pushed_off)
+        )
         self.direction = UNKNOWN
         self.confidence = 0
 
-    @property
-    def pivoted(self):
-        """The foot turned rather than went."""
-        if self.length_mm < _CURVE_MM:
-            return self.half_turn > _TURNED
-        return self.half_turn > _PIVOTED and not self.pushed_off
-
-
-def is_push_off(early, late, up, ahead):
-    """early, late: up of the foot where it was tipped furthest, before and after 45 % of the stride; Q14."""
-    towards = dot_q14(early, ahead)
-    if towards < _TIPPED or towards < -dot_q14(late, ahead):
-        return False
-    # All of the tipping must lie within 30 degrees of the way.
-    along_up = dot_q14(early, up)
-    tipped = isqrt(ONE_Q14 * ONE_Q14 - along_up * along_up)
-    return towards * ONE_Q14 >= tipped * _COS_CLEAR
+    def along(self, axis):
+        """Cosine (Q14) of the angle between the way and an axis made level."""
+        along_up = dot_q14(axis, self.up)
+        level = isqrt(ONE_Q14 * ONE_Q14 - along_up * along_up)
+        return dot_q14(self.ahead, axis) * ONE_Q14 // max(1, level)
 
 
 class Toe:
@@ -109,10 +106,10 @@ class Toe:
         """Take note of a stride and of up in the stance after it."""
         pushed_off = stride.pushed_off and not stride.pivoted
         if pushed_off:
-            self._vote(stride.ahead)
+            self._vote(stride)
         if self._mounting:
             if pushed_off:
-                self._turned.note(dot_q14(stride.ahead, _level(self._mounting.forward, stride.up)) < _ALONG)
+                self._turned.note(stride.along(self._mounting.forward) < _ALONG)
             if self._mounting.gravity != _ASSUMED_UP:
                 self._tilted.note(dot_q14(stance_up, self._mounting.gravity) < _COS_SLIPPED)
 
@@ -125,9 +122,8 @@ class Toe:
             return UNKNOWN, 0
         if not self.known:
             return (FORWARD, 97) if stride.pushed_off else (UNKNOWN, 0)
-        curved = stride.half_turn > _TURNED
-        axis = self._mounting.forward if self.mounted else self._axis
-        along = dot_q14(stride.ahead, _level(axis, stride.up))
+        curved = stride.curved
+        along = stride.along(self._mounting.forward if self.mounted else self._axis)
         if abs(along) >= (_ALONG_CURVE if curved else _ALONG):
             direction = FORWARD if along > 0 else BACKWARD
             clear = abs(along) >= _COS_CLEAR
@@ -138,34 +134,25 @@ class Toe:
             return UNKNOWN, 0
         if direction != FORWARD and (stride.pushed_off or (not self.mounted and self._votes < _VOTES_ANY)):
             return UNKNOWN, 0
-        return direction, self._confidence(stride, direction, clear and not curved)
+        return direction, _confidence(stride, clear and not curved)
 
-    def _confidence(self, stride, direction, clear):
-        if stride.pushed_off:
-            return 99
-        if stride.length_mm >= _CURVE_MM:
-            sure = 98 if clear else 90
-        else:
-            # A short way is known less well, and feet that shift while their owner stands go anywhere.
-            sure = (60 if clear else 50) + (stride.length_mm - _IN_PLACE_MM) * 30 // (
-                _CURVE_MM - _IN_PLACE_MM
-            )
-        return sure
-
-    def _vote(self, ahead):
-        if self._votes and dot_q14(ahead, self._axis) < _COS_CLEAR:
+    def _vote(self, stride):
+        axis, ahead = self._axis, stride.ahead
+        if self._votes and dot_q14(ahead, axis) < _COS_CLEAR:
             self._votes = 0
         kept = min(self._votes, _VOTES_KEPT)
-        unit_q14(*[self._axis[c] * kept + ahead[c] for c in range(3)], self._axis)
+        unit_q14(*[axis[c] * kept + ahead[c] for c in range(3)], axis)
         self._votes += 1
 
 
-def _level(axis, up):
-    """A direction made level."""
-    along_up = dot_q14(axis, up)
-    level = [0, 0, 0]
-    unit_q14(*[axis[c] - ((along_up * up[c]) >> 14) for c in range(3)], level)
-    return level
+def _confidence(stride, clear):
+    if stride.pushed_off:
+        return 99
+    if stride.length_mm >= _CURVE_MM:
+        return 98 if clear else 90
+    # A short way is known less well, and feet that shift while their owner stands go anywhere.
+    length = (stride.length_mm - _IN_PLACE_MM) * 30 // (_CURVE_MM - _IN_PLACE_MM)
+    return (60 if clear else 50) + length
 
 
 class _Doubt:
