@@ -8,7 +8,7 @@ import machine
 CRASH_LOG = "/crash.log"
 CRASH_LOG_LIMIT_BYTES = 4096
 RESTART_DELAY_MS = 2000
-# Collecting early keeps what stays together: without it, compiling the modules scatters them over the whole heap,
+# While the modules load, collecting early keeps what stays together: without it they lie scattered over the heap,
 # and the largest free piece is a twentieth of what is free.
 COLLECT_EVERY_BYTES = 16_384
 

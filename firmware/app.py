@@ -115,6 +115,7 @@ class Device:
         calibration = self._calibration
         if action == protocol.CALIBRATE_START:
             calibration.start()
+            gc.collect()
             self._cues.play(CALIBRATING)
         elif action == protocol.CALIBRATE_CANCEL:
             calibration.cancel()
@@ -289,6 +290,8 @@ def run():
     """Start the device and run it. KeyboardInterrupt and crashes pass through, after the log is closed."""
     print("Retrostep %s on %s" % (VERSION, board.NAME))
     device = Device()
+    gc.collect()
+    gc.threshold(-1)
     try:
         asyncio.run(device.run())
     finally:

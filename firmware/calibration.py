@@ -6,6 +6,8 @@ sits quietly on an upright wearer before anything is learned; the axis itself is
 Nothing is learned from steps that nobody declared to be forward.
 """
 
+import gc
+
 IDLE, STANDING, WALKING, DONE, FAILED = range(5)
 STATES = ("idle", "standing", "walking", "done", "failed")
 
@@ -70,6 +72,7 @@ class Calibration:
             self.state = WALKING
             self._samples = 0
             # Loaded only now: a device that is not calibrating has no heap to spare for it.
+            gc.collect()
             from firmware.gait.calibrator import Calibrator
 
             self._calibrator = Calibrator(_RATE_HZ * 1000, self._placement)
