@@ -28,7 +28,7 @@ def virtual_activity_table(evaluation: Evaluation) -> Table:
                     source,
                     style,
                     true,
-                    people_in(scores),
+                    people_in(scores, true),
                     measures.found_share(scores, true),
                     *(seen[name] for name in DIRECTIONS),
                 ]
@@ -63,7 +63,7 @@ def simulated_table(evaluation: Evaluation) -> Table:
                     activity,
                     scores[0].condition,
                     true,
-                    people_in(scores),
+                    people_in(scores, true),
                     measures.found_share(scores, true),
                     *(seen[name] for name in DIRECTIONS),
                 ]

@@ -101,7 +101,7 @@ def unmounted_table(evaluation: Evaluation) -> Table:
             steps = [step for one in scores for step in one.judged if step.true == true]
             seen = Counter(step.found for step in steps)
             rows.append(
-                [*where(key), true, people_in(scores), len(steps), *(seen[name] for name in DIRECTIONS)]
+                [*where(key), true, people_in(scores, true), len(steps), *(seen[name] for name in DIRECTIONS)]
             )
     return Table(
         "not_calibrated",
@@ -183,7 +183,7 @@ def _direction_row(scores: list[Score], true: str) -> list[Cell]:
     opposite = {"forward": "backward", "backward": "forward"}.get(true)
     row: list[Cell] = [
         true,
-        len({one.facts.person for one in scores if any(step.true == true for step in one.judged)}),
+        people_in(scores, true),
         len(steps),
         measures.found_share(scores, true),
     ]

@@ -27,15 +27,20 @@ def by_source(scores: Iterable[Score]) -> list[tuple[tuple[str, bool, str, str],
 
 
 def where(key: tuple[str, bool, str, str]) -> list[Cell]:
+    """The first four cells of a row: WHERE."""
     placement, virtual, source, group = key
     return [placement, "virtual" if virtual else "real", source, group]
 
 
-def people_in(scores: Iterable[Score]) -> int:
-    return len({one.facts.person for one in scores})
+def people_in(scores: Iterable[Score], true: str | None = None) -> int:
+    """How many people there are; or only those of whom a step in the true direction `true` was found."""
+    return len(
+        {one.facts.person for one in scores if true is None or any(step.true == true for step in one.judged)}
+    )
 
 
 def true_directions(scores: Iterable[Score]) -> list[str]:
+    """The true directions of the steps found, in the order in which tables list them."""
     present = {step.true for one in scores for step in one.judged}
     order = ("forward", "backward", "sideways", "turn", "in_place", "unknown")
     return [name for name in order if name in present] + sorted(present - set(order))
