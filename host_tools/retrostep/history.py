@@ -88,7 +88,9 @@ class Boot:
         passed_ms, told_ms = up_1 - up_0, utc_1 - utc_0
         if abs(told_ms - passed_ms) > _JUMP_MS + passed_ms // _DRIFT_PART:
             # More than any crystal drifts: a host's clock was set between the two. The nearer one counts.
-            return uptime_ms - up_0 + utc_0 if uptime_ms - up_0 < up_1 - uptime_ms else uptime_ms - up_1 + utc_1
+            return (
+                uptime_ms - up_0 + utc_0 if uptime_ms - up_0 < up_1 - uptime_ms else uptime_ms - up_1 + utc_1
+            )
         return utc_0 + (uptime_ms - up_0) * told_ms // passed_ms
 
     def bounds(self, uptime_ms: int) -> tuple[int | None, int | None]:
