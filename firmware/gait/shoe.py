@@ -8,8 +8,9 @@ the gyroscope gives its attitude, and the accelerometer its velocity, which must
 (shoe_strapdown.py). The way it went, against the toe, is the direction (shoe_toe.py).
 
 - The attitude returns: up is within 25 degrees of the mean of the last stances (running: 35). A quiet
-  moment in mid-swing, with the toe hanging, is thereby told from a stance. After 5 s without a stance the
-  mean begins anew.
+  moment in mid-swing, with the toe hanging, is thereby told from a stance. Where the foot is quiet in one
+  other attitude, within 10 degrees, for or again after a second, and never flat in between, the clip was
+  knocked, and that is flat from then on. After 5 s without a stance the mean begins anew.
 - Shorter than 80 mm: the foot only shifted. A clip on the laces goes along when the foot turns about its
   heel or ball, so twice 25 mm times the sine of half the turn are added to that.
 - A stride of 250 mm counts at once, a shorter one when another is within 3 s of it; people shift their feet
@@ -32,6 +33,8 @@ from firmware.gait.shoe_toe import Stride, Toe
 
 _PAIR_SAMPLES = 312  # 3 s
 _LOST_SAMPLES = 520  # 5 s
+_TILTED_SAMPLES = 104  # 1 s
+_COS_SAME = 16135  # 10 degrees
 _COS_RETURNED, _COS_RETURNED_RUNNING = 14849, 13421  # 25 and 35 degrees
 _SHIFT_MM, _TURN_MM = 80, 25
 _ALONE_MM = 250
@@ -42,7 +45,7 @@ class StrideTracker:
     """mounting: its forward axis is the toe's; None: it is unknown, see shoe_toe.py.
 
     strides: a list to which (where the stride went, level, Q14; up, Q14), in the clip's axes at its start,
-    is appended for each stride, for calibration; None: nobody wants them.
+    is appended for each stride but a pivot, for calibration; None: nobody wants them.
     """
 
     def __init__(self, mounting=None, strides=None):
@@ -67,6 +70,9 @@ class StrideTracker:
         # Up in the last stances, and when the newest was.
         self._flat = array("i", (0, 0, 0))
         self._flat_index = None
+        # The same of a foot that was quiet and not flat, and since when it was so.
+        self._tilt = array("i", (0, 0, 0))
+        self._tilt_index = None
         # When the newest stride that counted was; one that waits for another to count; those that wait for
         # the toe's axis.
         self._last = self._alone = None
@@ -96,9 +102,15 @@ class StrideTracker:
         if self._flat_index is None or last - self._flat_index > _LOST_SAMPLES:
             flat[:] = up
         if dot_q14(flat, up_after) < (_COS_RETURNED_RUNNING if running else _COS_RETURNED):
-            # Quiet, but not flat again.
-            self._resume(first, last, peak)
-            return
+            # Quiet, but not flat again: in mid-swing, or the clip was knocked.
+            if self._tilt_index is None or dot_q14(self._tilt, up_after) < _COS_SAME:
+                self._tilt[:] = up_after
+                self._tilt_index = last
+            if last - self._tilt_index < _TILTED_SAMPLES:
+                self._resume(first, last, peak)
+                return
+            flat[:] = up_after
+        self._tilt_index = None
         way.run(stances, first, last, up)
         if running and way.length_mm < _RUN_MM:
             self._resume(first, last, peak)
@@ -110,11 +122,11 @@ class StrideTracker:
             return
         stances.learn_peak(peak)
         stride = Stride(stances.contact(first, last), way, up)
-        if self._strides is not None:
+        if self._strides is not None and not stride.pivoted:
             self._strides.append((stride.ahead, up))
         toe = self._toe
         slipped = toe.slipped
-        toe.learn(stride, flat)
+        toe.learn(stride, up_after)
         if toe.slipped and not slipped:
             self.events.append((stride.contact, "wrong_clip", None))
         toe.judge(stride)

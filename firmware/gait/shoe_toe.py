@@ -17,9 +17,9 @@ away from there, went forward, however the clip sits.
   push-off and stays unknown.
 - With a mounting, push-off is a veto: such a stride is not called backward or sideways. Three in a row
   contradict the mounting: the clip has been turned. If up in stance differs from the mounting's by more
-  than 15 degrees, three times in a row, it has slipped. (Of a clip that is assumed straight, rather than
-  calibrated, the tilt is not known and not checked.) Either way the mounting counts as unknown until three
-  in a row agree with it again.
+  than 15 degrees, three times in a row, it has slipped. (A clip that is assumed straight, rather than
+  calibrated, may be tilted; only a toe axis that stands within 30 degrees of upright is wrong.) From the
+  first such stride on the mounting counts as unknown, and after three until three in a row agree again.
 
 Limits: who shuffles does not push off, so without a calibration a shuffling walker's strides stay unknown.
 That walking backward never shows a push-off is anatomy; it held in all backward strides of motion capture
@@ -40,6 +40,7 @@ _ALONG_CURVE, _ACROSS_CURVE = 12551, 5604
 _COS_CLEAR = 14189  # 30 degrees
 _TIPPED = 11585  # sine of 45 degrees
 _COS_SLIPPED = 15826  # 15 degrees
+_COS_UPRIGHT = 14189  # 30 degrees
 _IN_A_ROW = 3
 _VOTES_FORWARD, _VOTES_ANY, _VOTES_KEPT = 2, 5, 7
 _ASSUMED_UP = (0, 0, ONE_Q14)
@@ -72,10 +73,11 @@ class Stride:
         self.confidence = 0
 
     def along(self, axis):
-        """Cosine (Q14) of the angle between the way and an axis made level."""
+        """Cosine (Q14) of the angle between the way and an axis made level; None where the axis stands up."""
         along_up = dot_q14(axis, self.up)
-        level = isqrt(ONE_Q14 * ONE_Q14 - along_up * along_up)
-        return dot_q14(self.ahead, axis) * ONE_Q14 // max(1, level)
+        if abs(along_up) > _COS_UPRIGHT:
+            return None
+        return dot_q14(self.ahead, axis) * ONE_Q14 // isqrt(ONE_Q14 * ONE_Q14 - along_up * along_up)
 
 
 class Toe:
@@ -95,7 +97,8 @@ class Toe:
 
     @property
     def mounted(self):
-        return self._mounting is not None and not self.slipped
+        """There is a mounting, and nothing speaks against it."""
+        return self._mounting is not None and not (self._turned.stirred or self._tilted.stirred)
 
     @property
     def known(self):
@@ -108,9 +111,12 @@ class Toe:
         if pushed_off:
             self._vote(stride)
         if self._mounting:
-            if pushed_off:
-                self._turned.note(stride.along(self._mounting.forward) < _ALONG)
-            if self._mounting.gravity != _ASSUMED_UP:
+            along = stride.along(self._mounting.forward)
+            if pushed_off and along is not None:
+                self._turned.note(along < _ALONG)
+            if self._mounting.gravity == _ASSUMED_UP:
+                self._tilted.note(along is None)
+            else:
                 self._tilted.note(dot_q14(stance_up, self._mounting.gravity) < _COS_SLIPPED)
 
     def judge(self, stride):
@@ -124,6 +130,8 @@ class Toe:
             return (FORWARD, 97) if stride.pushed_off else (UNKNOWN, 0)
         curved = stride.curved
         along = stride.along(self._mounting.forward if self.mounted else self._axis)
+        if along is None:
+            return UNKNOWN, 0
         if abs(along) >= (_ALONG_CURVE if curved else _ALONG):
             direction = FORWARD if along > 0 else BACKWARD
             clear = abs(along) >= _COS_CLEAR
@@ -156,11 +164,15 @@ def _confidence(stride, clear):
 
 
 class _Doubt:
-    """Is serious after three notes against in a row, until three in a row are not."""
+    """Is serious after three notes against in a row, until three in a row are not; stirred from the first on."""
 
     def __init__(self):
         self.serious = False
         self._changed = 0
+
+    @property
+    def stirred(self):
+        return self.serious or self._changed > 0
 
     def note(self, against):
         self._changed = 0 if against == self.serious else self._changed + 1
