@@ -29,9 +29,11 @@ MODULES = (
     ("firmware.gait.shoe_strapdown", "firmware/gait/shoe_strapdown.py"),
     ("firmware.gait.shoe_toe", "firmware/gait/shoe_toe.py"),
     ("firmware.gait.shoe", "firmware/gait/shoe.py"),
+    ("firmware.gait.clip", "firmware/gait/clip.py"),
     ("firmware.gait.trunk", "firmware/gait/trunk.py"),
     ("firmware.gait.mounting", "firmware/gait/mounting.py"),
     ("firmware.gait.bouts", "firmware/gait/bouts.py"),
+    ("firmware.gait.calibrator", "firmware/gait/calibrator.py"),
     ("firmware.gait.pipeline", "firmware/gait/pipeline.py"),
 )
 
@@ -90,7 +92,7 @@ def gait():
             exec(compile(ast.fix_missing_locations(tree), path, "exec"), module.__dict__)
             if name == "fixedpoint":
                 module.__dict__["WORD_SHIFT"] = 0
-        yield sys.modules["firmware.gait.pipeline"], sys.modules["firmware.gait.mounting"]
+        yield [sys.modules["firmware.gait." + name] for name in ("pipeline", "mounting", "calibrator")]
     finally:
         for name, module in kept.items():
             sys.modules.pop(name, None)
@@ -99,9 +101,9 @@ def gait():
 
 
 def drive(gait, samples, placement="waist", rate_millihz=104000):
-    pipeline_module, mounting_module = gait
+    pipeline_module, mounting_module, calibrator_module = gait
     pipeline = pipeline_module.Pipeline(placement, mounting_module.Mounting.clip(), rate_millihz)
-    calibrator = mounting_module.Calibrator(rate_millihz, placement)
+    calibrator = calibrator_module.Calibrator(rate_millihz, placement)
     words = array("h", np.ascontiguousarray(samples, "<i2").tobytes())
     for start in range(0, len(samples), 26):
         count = min(26, len(samples) - start)

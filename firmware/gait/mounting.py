@@ -9,10 +9,15 @@ import struct
 from fixedpoint import ONE_Q14, dot_q14
 
 _FORMAT = "<6hB"
+# Quality of a mounting that was assumed, not measured.
+_ASSUMED = 0
 
 
 class Mounting:
-    """Up and forward in the clip's axes (Q14 vectors) and how consistent the calibration was (0 .. 100)."""
+    """Up and forward in the clip's axes (Q14 vectors) and how consistent the calibration was (1 .. 100).
+
+    Quality 0: nothing was measured. Forward is taken as it is; up is too vague to compare a tilt with.
+    """
 
     SIZE = struct.calcsize(_FORMAT)
 
@@ -30,7 +35,11 @@ class Mounting:
     @classmethod
     def clip(cls):
         """A clip put on straight: x forward, y left, z up. Tilt is followed, a turn about z is not."""
-        return cls((0, 0, ONE_Q14), (ONE_Q14, 0, 0), 100)
+        return cls((0, 0, ONE_Q14), (ONE_Q14, 0, 0), _ASSUMED)
+
+    @property
+    def measured(self):
+        return self.quality != _ASSUMED
 
     def pack(self):
         return struct.pack(_FORMAT, *self.gravity, *self.forward, self.quality)

@@ -41,18 +41,17 @@ class Pipeline:
         self.sample_index = 0
         self._origin = 0
         self._resampler = Resampler(rate_millihz)
-        self._noticed = []
         # Only the tracker that is worn is loaded: the other one would cost a tenth of a small device's heap.
         if placement == "shoe":
             from firmware.gait.shoe import StrideTracker
 
             self._tracker = StrideTracker(mounting)
-            self._noticed = self._tracker.events
         else:
             from firmware.gait.trunk import TrunkTracker
 
             in_pocket = placement == "pocket"
             self._tracker = TrunkTracker(None if in_pocket else mounting, in_pocket)
+        self._noticed = self._tracker.events
         self._steps = []
         self._events = []
         self._bouts = BoutTracker(self._events)
@@ -81,6 +80,15 @@ class Pipeline:
         events = self._events[:]
         self._events.clear()
         return events
+
+    def confirm_clip(self):
+        """The wearer says, after "wrong_clip", that the clip sits as it should.
+
+        At the waist its present tilt is the calibrated one from now on, and steps have a direction again. At the
+        shoe nothing changes: a slipped toe axis can only be calibrated anew.
+        """
+        if self.placement == "waist":
+            self._tracker.confirm_clip()
 
     def restart(self, lost=0):
         """Samples are missing here, `lost` of them if that is known: settle, close the gate, begin anew."""

@@ -360,6 +360,10 @@ class FrontEnd:
         at = 1 + 3 * which
         return self._axes[at], self._axes[at + 1], self._axes[at + 2]
 
+    def set_forward(self, axis):
+        """Correct the mounting's forward axis (Q14, in the clip's axes) from the next frame on."""
+        self._reference = axis
+
     def along_up(self, vector):
         """Component along "up" of a Q14 vector in the clip's axes."""
         return dot_q14(vector, self._axes, 0, _A_UP)

@@ -39,7 +39,8 @@ class StepDetector:
     """Finds steps in what `front` makes of the samples.
 
     mounting: says what upright is; None: any posture will do. on_trunk: whether posture and coherence mean
-    anything where the clip is worn.
+    anything where the clip is worn. `tilted_steps`: steps in chains that would have opened the gate, had the wearer
+    been upright, since it last opened.
     """
 
     def __init__(self, front, mounting=None, on_trunk=True):
@@ -65,6 +66,7 @@ class StepDetector:
             self._slow.restart()
         # (index, swing) of the newest peaks of the narrow finder.
         self._narrow_peaks = []
+        self.tilted_steps = 0
         # The rhythm that opened the gate, and the last two steps of it.
         self._leader = None
         self._newest = self._before = None
@@ -108,12 +110,25 @@ class StepDetector:
             self._turn(index, swing)
             return
         rhythm.collect(index, swing)
-        if rhythm.is_walking() and self._upright():
-            self._open(rhythm, rhythm)
+        if rhythm.is_walking():
+            if self._upright():
+                self._open(rhythm, rhythm)
+            else:
+                self.tilted_steps += len(rhythm.chain)
+                rhythm.chain.clear()
         elif self._slow and rhythm is self._slow.ordinary:
             self._slow.collect(index, swing)
             if self._slow.is_walking() and self._upright():
                 self._open(self._slow, rhythm)
+
+    def forget_posture(self):
+        """The clip is known to sit wrong: any posture will do."""
+        self._mounting = None
+        self.tilted_steps = 0
+
+    def trust_posture(self, mounting):
+        """The clip sits right: the wearer is upright when gravity is near that of `mounting`."""
+        self._mounting = mounting
 
     def _upright(self):
         return not self._mounting or self._front.along_up(self._mounting.gravity) > _COS_UPRIGHT
@@ -123,6 +138,7 @@ class StepDetector:
         chain[0].forget()
         self._lead(leader, chain[-1], chain[-2], (chain[-1].index - chain[0].index) // (len(chain) - 1))
         self._steps_a_peak = proof.steps_a_peak
+        self.tilted_steps = 0
         for k in range(len(chain)):
             if k and self._steps_a_peak == 2:
                 self.accepted.append(self._between(chain[k - 1], chain[k]))

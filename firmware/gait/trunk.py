@@ -1,22 +1,30 @@
 """Steps of a clip on the trunk, or in a pocket: front end, step detector and direction put together.
 
-Input: frames at 104 Hz. Output: `settled`, (contact index at 104 Hz, direction, confidence) in order, to be taken.
+Input: frames at 104 Hz. Output, both to be taken: `settled`, (contact index at 104 Hz, direction, confidence) in
+order; `events`, (index at 104 Hz, kind, detail).
+
+Event "wrong_clip", detail the degrees by which gravity has moved: the clip sits otherwise than calibrated (clip.py),
+or there were steps while it was tilted by more than 45 degrees. From then on steps settle as unknown, until
+confirm_clip() or a new mounting.
 """
 
-from firmware.gait.direction import UNKNOWN, decide
+from firmware.gait.clip import ClipWatch
+from firmware.gait.direction import FORWARD, UNKNOWN, decide
 from firmware.gait.signals import FrontEnd
 from firmware.gait.steps import StepDetector
 
 # A step waits this long for its successor, 1.4 s at 104 Hz.
 SETTLE_SAMPLES = 146
-# One that goes on plainly as before waits only so long that a larger peak could still replace it; after a larger
-# step, as in a limp, that takes longer.
-_PLAIN_SAMPLES, _PLAIN_WEAK_SAMPLES = 40, 50
+# One that goes on plainly as before waits only so long that a larger peak could still replace it, in tenths of a
+# step; after a larger step, as in a limp, that takes longer.
+_PLAIN_TENTHS, _PLAIN_WEAK_TENTHS = 7, 9
 _PLAIN_CONFIDENCE = 93
 # The peak of the smoothed vertical acceleration lies in the loading response, which takes longer in slow walking: it
 # comes an eighth of the step less 30 ms after the contact; 40 ms, where the step's length is not known.
 _LOADING_SHIFT, _LOADING_LESS = 3, 3
 _LOADING_SAMPLES = 4
+# So many steps while the clip is tilted by more than 45 degrees are not made lying down.
+_TILTED_STEPS = 12
 
 
 class TrunkTracker:
@@ -25,7 +33,9 @@ class TrunkTracker:
     def __init__(self, mounting=None, in_pocket=False):
         self.front = FrontEnd(mounting, not in_pocket)
         self.settled = []
-        self._knows_forward = mounting is not None
+        self.events = []
+        self._mounting = mounting
+        self._clip = ClipWatch(self.front, mounting) if mounting else None
         self._detector = StepDetector(self.front, mounting, not in_pocket)
         self._previous = None
         self._direction = UNKNOWN
@@ -35,23 +45,34 @@ class TrunkTracker:
         """Whether steps are to be expected, or some are not settled yet."""
         return self._detector.walking or self._previous is not None
 
+    @property
+    def _knows_forward(self):
+        return self._clip is not None and not self._clip.wrong
+
     def restart(self):
         """Begin anew. What was not settled is lost: finish() first."""
         self.front.restart()
         self._detector.restart()
-        self._previous = None
-        self._direction = UNKNOWN
+        self._rest()
 
     def feed(self, frame, count):
         self.front.feed(frame, count)
         self._detector.feed()
         if self._detector.accepted or self._previous:
             self._settle()
+        if self._detector.tilted_steps >= _TILTED_STEPS:
+            self._mistrust(self.front.index)
 
     def finish(self):
         """No more samples follow these: settle everything."""
         self._detector.restart()
         self._settle()
+
+    def confirm_clip(self):
+        """The wearer says that the clip sits as it should, however it is tilted now."""
+        if self._clip:
+            self._clip.confirm()
+            self._detector.trust_posture(self._clip)
 
     def _settle(self):
         accepted = self._detector.accepted
@@ -63,27 +84,42 @@ class TrunkTracker:
         if accepted and not (walking and self.front.index - accepted[0].index < SETTLE_SAMPLES):
             self._decide(accepted.pop(0), None)
         if not walking:
-            self._previous = None
-            self._direction = UNKNOWN
+            self._rest()
+
+    def _rest(self):
+        self._previous = None
+        self._direction = UNKNOWN
 
     def _is_plain(self, step):
         """Whether the step goes on as the last one did, so clearly that its successor would change nothing."""
-        weak = self._previous and step.swing * 5 < self._previous.swing * 4
-        if self.front.index - step.index < (_PLAIN_WEAK_SAMPLES if weak else _PLAIN_SAMPLES):
+        if self._previous is None or not step.samples:
+            return False
+        weak = step.swing * 5 < self._previous.swing * 4
+        tenths = _PLAIN_WEAK_TENTHS if weak else _PLAIN_TENTHS
+        if (self.front.index - step.index) * 10 < step.samples * tenths:
             return False
         if not self._knows_forward:
             return True
-        if self._direction == UNKNOWN or not step.samples:
+        if self._direction == UNKNOWN:
             return False
         direction, confidence = decide(step, self._previous, None)
         return direction == self._direction and confidence >= _PLAIN_CONFIDENCE
 
     def _decide(self, step, following):
+        if self._clip and self._clip.watch(step):
+            self._mistrust(step.index)
         direction, confidence = UNKNOWN, 0
         if self._knows_forward:
             direction, confidence = decide(step, self._previous, following)
+            if direction == FORWARD and confidence >= _PLAIN_CONFIDENCE and step.samples:
+                self._clip.learn(step)
         step.taken = True
         self._previous = step
         self._direction = direction
         loading = (step.samples >> _LOADING_SHIFT) - _LOADING_LESS if step.samples else _LOADING_SAMPLES
         self.settled.append((max(0, step.index - loading), direction, confidence))
+
+    def _mistrust(self, index):
+        self._clip.mistrust()
+        self._detector.forget_posture()
+        self.events.append((index, "wrong_clip", self._clip.angle_deg))
