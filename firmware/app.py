@@ -209,12 +209,12 @@ class Device:
 
     def _recall_time(self):
         """After a reset the RTC may still know the time; the host prefers its own anchors to this one."""
-        year, month, day, _, hour, minute, second, us = machine.RTC().datetime()
-        if year < _FIRST_YEAR:
+        date = machine.RTC().datetime()
+        if date[0] < _FIRST_YEAR:
             return
         uptime_ms = self.clock.uptime_ms()
-        utc_s = time.mktime((year, month, day, hour, minute, second, 0, 0)) + _EPOCH_2000_S
-        utc_ms = utc_s * 1000 + us // 1000
+        utc_s = time.mktime((date[0], date[1], date[2], date[4], date[5], date[6], 0, 0)) + _EPOCH_2000_S
+        utc_ms = utc_s * 1000 + date[7] // 1000
         asleep = machine.reset_cause() == machine.DEEPSLEEP_RESET
         uncertainty_ms = _RTC_ASLEEP_MS if asleep else _RTC_AWAKE_MS
         self.clock.set_anchor(uptime_ms, utc_ms)

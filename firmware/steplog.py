@@ -244,10 +244,11 @@ class StepChunk:
 
 
 def scan_steps(payload):
-    """Yield (kind, cs, ...) of every item of a STEPS payload.
+    """Yield (kind, cs, value, steps, duration) of every item of a STEPS payload.
 
-    ("step", cs, state), ("bout", cs, state, steps, duration in 0.1 s), ("cue", cs, pattern). Raises ValueError or
-    IndexError (and on CPython struct.error) where the payload ends too early or holds what cannot be.
+    kind "step": value is the state; "cue": the pattern; "bout": the state, and only here steps and duration (in
+    0.1 s) are not 0. Raises ValueError or IndexError (and on CPython struct.error) where the payload ends too early
+    or holds what cannot be.
     """
     _, at_cs, _ = struct.unpack_from(STEPS_HEADER, payload)
     position = _STEPS_HEADER_BYTES
@@ -263,10 +264,11 @@ def scan_steps(payload):
                 at_cs += struct.unpack_from("<I", payload, position)[0]
                 position += 4
             elif kind == _ITEM_BOUT:
-                yield ("bout", at_cs) + struct.unpack_from("<BHH", payload, position)
+                value, steps, duration = struct.unpack_from("<BHH", payload, position)
+                yield "bout", at_cs, value, steps, duration
                 position += 5
             elif kind == _ITEM_CUE:
-                yield "cue", at_cs, payload[position]
+                yield "cue", at_cs, payload[position], 0, 0
                 position += 1
             else:
                 raise ValueError("item %d is not known" % kind)
@@ -280,7 +282,7 @@ def scan_steps(payload):
         elif state < 0:
             raise ValueError("the first step has no state")
         at_cs += gap_cs
-        yield "step", at_cs, state
+        yield "step", at_cs, state, 0, 0
 
 
 def step_span(payload):

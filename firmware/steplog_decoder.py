@@ -71,31 +71,29 @@ def _decode_boot(payload):
 def _decode_steps(payload):
     boot_tag, _, tag = struct.unpack_from(STEPS_HEADER, payload)
     steps, bouts, cues = [], [], []
-    for item in scan_steps(payload):
-        uptime_ms = item[1] * 10
-        if item[0] == "step":
-            state = item[2]
+    for item, at_cs, value, count, duration in scan_steps(payload):
+        uptime_ms = at_cs * 10
+        if item == "step":
             steps.append(
                 {
                     "uptime_ms": uptime_ms,
-                    "direction": DIRECTIONS[state & 3],
-                    "confidence": (state >> 2 & 7) / 7,
-                    "stability": _score(state >> 5),
+                    "direction": DIRECTIONS[value & 3],
+                    "confidence": (value >> 2 & 7) / 7,
+                    "stability": _score(value >> 5),
                 }
             )
-        elif item[0] == "bout":
-            _, _, state, count, duration = item
+        elif item == "bout":
             bouts.append(
                 {
                     "end_ms": uptime_ms,
-                    "direction": DIRECTIONS[state & 3],
-                    "stability": _score(state >> 5),
+                    "direction": DIRECTIONS[value & 3],
+                    "stability": _score(value >> 5),
                     "steps": count,
                     "duration_ms": duration * 100,
                 }
             )
         else:
-            cues.append({"uptime_ms": uptime_ms, "pattern": _name(PATTERNS, item[2])})
+            cues.append({"uptime_ms": uptime_ms, "pattern": _name(PATTERNS, value)})
     return {
         "kind": "steps",
         "boot_tag": boot_tag,
