@@ -202,10 +202,9 @@ class Device:
 
     def keep_time(self):
         """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
-        year, month, day, hour, minute, second, _, _ = time.gmtime(
-            self.clock.utc_ms() // 1000 - _EPOCH_2000_S
-        )
-        machine.RTC().datetime((year, month, day, 0, hour, minute, second, 0))
+        utc_s, ms = divmod(self.clock.utc_ms(), 1000)
+        date = time.gmtime(utc_s - _EPOCH_2000_S)
+        machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
 
     def _recall_time(self):
         """After a reset the RTC may still know the time; the host prefers its own anchors to this one."""
