@@ -88,7 +88,7 @@ class Pipeline:
         shoe nothing changes: a slipped toe axis can only be calibrated anew.
         """
         if self.placement == "waist":
-            self._tracker.confirm_clip()
+            self._tracker.confirm_clip()  # pyright: ignore[reportAttributeAccessIssue]
 
     def restart(self, lost=0):
         """Samples are missing here, `lost` of them if that is known: settle, close the gate, begin anew."""
