@@ -13,8 +13,8 @@ away from there, went forward, however the clip sits.
 
 - Without a mounting, a stride with push-off is forward. Others are judged by the axis that push-offs in a
   row have shown, all within 30 degrees of each other: two are enough to call a stride forward, five to call
-  it backward or sideways. Until then they are unknown. A walk that begins sideways or backward shows no
-  push-off and stays unknown.
+  it backward or sideways. Until then they are unknown, and again once up in stance has moved by 15 degrees.
+  A walk that begins sideways or backward shows no push-off and stays unknown.
 - With a mounting, push-off is a veto: such a stride is not called backward or sideways. Three in a row
   contradict the mounting: the clip has been turned. If up in stance differs from the mounting's by more
   than 15 degrees, three times in a row, it has slipped. (A clip that is assumed straight, rather than
@@ -85,8 +85,10 @@ class Toe:
 
     def __init__(self, mounting):
         self._mounting = mounting
+        # What push-offs have shown, how many, and up in stance at the first of them.
         self._axis = [0, 0, 0]
         self._votes = 0
+        self._axis_up = _ASSUMED_UP
         self._turned = _Doubt()
         self._tilted = _Doubt()
 
@@ -108,8 +110,10 @@ class Toe:
     def learn(self, stride, stance_up):
         """Take note of a stride and of up in the stance after it."""
         pushed_off = stride.pushed_off and not stride.pivoted
+        if dot_q14(stance_up, self._axis_up) < _COS_SLIPPED:
+            self._votes = 0
         if pushed_off:
-            self._vote(stride)
+            self._vote(stride, stance_up)
         if self._mounting:
             along = stride.along(self._mounting.forward)
             if pushed_off and along is not None:
@@ -144,10 +148,12 @@ class Toe:
             return UNKNOWN, 0
         return direction, _confidence(stride, clear and not curved)
 
-    def _vote(self, stride):
+    def _vote(self, stride, stance_up):
         axis, ahead = self._axis, stride.ahead
         if self._votes and dot_q14(ahead, axis) < _COS_CLEAR:
             self._votes = 0
+        if not self._votes:
+            self._axis_up = stance_up
         kept = min(self._votes, _VOTES_KEPT)
         unit_q14(*[axis[c] * kept + ahead[c] for c in range(3)], axis)
         self._votes += 1
