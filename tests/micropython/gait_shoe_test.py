@@ -51,9 +51,13 @@ def test_strides_that_came_before_do_not_make_standing_allocate():
     still, swing = foot(BLOCK, 0), foot(BLOCK, 6000)
     for block in (still, still, swing, still, swing, still):
         pipeline.process(block, BLOCK)
-    pipeline.take_steps()
-    pipeline.take_events()
-    allocates_nothing(pipeline, *[still] * 20)
+    # Half a second each: standing within the bout, the bout's end, which is an event, and standing after it.
+    for blocks in (4, 20):
+        pipeline.take_steps()
+        pipeline.take_events()
+        allocates_nothing(pipeline, *[still] * blocks)
+        for _ in range(6):
+            pipeline.process(still, BLOCK)
 
 
 def test_a_pipeline_fits_into_a_small_part_of_the_devices_heap():
