@@ -78,7 +78,7 @@ def evaluation(folder):
 
 
 @pytest.fixture
-def command():
+def command(monkeypatch):
     app = typer.Typer()
 
     @app.callback()
@@ -88,7 +88,10 @@ def command():
     register(app)
 
     def run(*arguments):
-        return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+        words = ["evaluate", *map(str, arguments)]
+        # The documents name the command line that made them.
+        monkeypatch.setattr("sys.argv", ["retrostep", *words])
+        return CliRunner().invoke(app, words)
 
     return run
 
