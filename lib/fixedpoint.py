@@ -10,15 +10,22 @@ changes nothing on a 32-bit chip. Kernels take it from their state array.
 
 import sys
 
+import micropython
+
 ONE_Q14 = 16384
 WORD_SHIFT = 32 if sys.maxsize >> 32 else 0
 
 
-def isqrt(n):
+@micropython.viper
+def isqrt(n: int) -> int:
     """The largest r with r * r <= n, for 0 <= n < 2**30."""
     if n < 2:
         return n
-    r = 1 << 15
+    r = 1
+    rest = n
+    while rest > 0:
+        rest >>= 2
+        r <<= 1
     while True:
         better = (r + n // r) >> 1
         if better >= r:

@@ -30,7 +30,9 @@ Steps called forward were hardly ever wrong. docs/gait.md has the figures.
 Sideways steps do not show at the waist; they come out as unknown, sometimes wrongly.
 """
 
-from fixedpoint import isqrt, percent_of_root, percent_of_roots
+from array import array
+
+from fixedpoint import WORD_SHIFT, isqrt, percent_of_root, percent_of_roots
 
 from firmware.gait.signals import (
     S_EDGE,
@@ -40,10 +42,12 @@ from firmware.gait.signals import (
     S_VELOCITY2,
     S_VERTICAL2,
     SUMS,
+    add_sums,
 )
 
 DIRECTIONS = ("forward", "backward", "sideways", "unknown")
 FORWARD, BACKWARD, SIDEWAYS, UNKNOWN = 0, 1, 2, 3
+_NO_SUMS = bytes(4 * SUMS)
 
 # Percent. Real backward walking: rho .57 to .89, edge .13 to .52, R .50 to 1.10; quick forward walking: rho -.93 to
 # -.57, edge -.67 to -.13.
@@ -67,14 +71,13 @@ _QUICK_SAMPLES = 44
 
 def decide(step, before, after):
     """(direction, confidence) of a Footfall, between its neighbours as far as they are known (or None)."""
-    sums = [0] * SUMS
+    sums = array("i", _NO_SUMS)
     samples = steps = 0
     for each in (before, step, after):
         if each and each.samples:
             samples += each.samples
             steps += 1
-            for k in range(SUMS):
-                sums[k] += each.sums[k] >> 2
+            add_sums(sums, each.sums, 2, WORD_SHIFT)
     if not samples:
         return UNKNOWN, 0
     rho = rho_of(sums)

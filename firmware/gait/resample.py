@@ -26,13 +26,31 @@ _SHIFT, _RATE, _PHASE, _TAKEN, _FILLED, _PRIMED, _PREVIOUS = 0, 1, 2, 3, 4, 5, 6
 
 
 @micropython.viper
-def _interpolate(state: ptr32, samples: ptr16, frame: ptr16, count: int):
-    """Take samples from state[TAKEN] on until they or the frame's room run out."""
+def _interpolate(state: ptr32, samples: ptr16, frame: ptr16, count: int) -> int:
+    """Take samples from state[TAKEN] on until they or the frame's room run out; 1 if the frame is full.
+
+    A frame that was full counts as empty.
+    """
     rate = state[1]
     phase = state[2]
     taken = state[3]
     filled = state[4]
+    if filled == 13:
+        filled = 0
     sh = state[0]
+    if rate == 104000:
+        # Nothing to interpolate.
+        take = 13 - filled
+        if take > count - taken:
+            take = count - taken
+        to = filled * 6
+        start = taken * 6
+        for k in range(take * 6):
+            frame[to + k] = samples[start + k]
+        state[3] = taken + take
+        filled += take
+        state[4] = filled
+        return filled // 13
     while taken < count and filled < 13:
         if state[5] == 0:
             for c in range(6):
@@ -54,13 +72,14 @@ def _interpolate(state: ptr32, samples: ptr16, frame: ptr16, count: int):
     state[2] = phase
     state[3] = taken
     state[4] = filled
+    return filled // 13
 
 
 class Resampler:
     """Cuts a stream of samples into frames at 104 Hz.
 
         resampler.feed(samples, count)
-        while resampler.take():        # True: resampler.frame holds FRAME samples
+        while resampler.take():        # resampler.frame holds FRAME samples
             ...
 
     What does not fill a frame waits; `rest()` makes it available at the end of a recording.
@@ -94,11 +113,7 @@ class Resampler:
         self._state[_TAKEN] = 0
 
     def take(self):
-        state = self._state
-        if state[_FILLED] == FRAME:
-            state[_FILLED] = 0
-        _interpolate(state, self._samples, self.frame, self._count)
-        return state[_FILLED] == FRAME
+        return _interpolate(self._state, self._samples, self.frame, self._count)
 
     def rest(self):
         """How many samples wait in `frame`, which then counts as empty."""

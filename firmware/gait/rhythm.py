@@ -18,7 +18,7 @@ SlowRhythm  steps 0.9 to 1.75 s apart or softer than the ordinary ones; or, wher
 
 from array import array
 
-from fixedpoint import dot_q14, isqrt, percent_of_root, percent_of_roots
+from fixedpoint import WORD_SHIFT, dot_q14, isqrt, percent_of_root, percent_of_roots
 
 from firmware.gait.direction import edge_of
 from firmware.gait.signals import (
@@ -31,6 +31,7 @@ from firmware.gait.signals import (
     SUMS,
     UNITS_PER_G,
     VERTICAL_ACC,
+    add_sums,
 )
 
 # So many steps in a row prove walking if they have this coherence, in percent.
@@ -46,6 +47,7 @@ _GAP_MIN = 34  # 0.33 s: 180 steps a minute
 _GAP_MAX = 120  # 1.15 s
 _SLOW_GAP_MIN, _SLOW_GAP_MAX = 94, 270
 _FORGET_SAMPLES = 208
+_NEVER = (1 << 30) - 1
 _LATE_SAMPLES = 60  # nothing for 0.58 s: whatever comes next is a start, a stop or a turn, and small
 # Sizes of the detection signal.
 _SWING_MIN = UNITS_PER_G * 8 // 100
@@ -62,6 +64,7 @@ _FORWARD_MIN_BRAKING = 180  # percent of the vertical rms
 _EDGE_MIN_BRAKING = 10
 _SLOW_COHERENCE = 30
 _SWAY = 20
+_NO_SUMS = bytes(4 * SUMS)
 
 
 class Footfall:
@@ -76,7 +79,7 @@ class Footfall:
         self.swing = swing
         self.up = up
         self.samples = 0
-        self.sums = array("i", bytes(4 * SUMS))
+        self.sums = array("i", _NO_SUMS)
         self.taken = False
         self.braking = False
 
@@ -130,9 +133,9 @@ class _Chain:
         return least, most
 
     def _sums(self):
-        sums = [0] * SUMS
+        sums = array("i", _NO_SUMS)
         for k in range(1, len(self.chain)):
-            _add_sums(sums, self.chain[k])
+            add_sums(sums, self.chain[k].sums, 4, WORD_SHIFT)
         return sums
 
 
@@ -147,6 +150,8 @@ class Rhythm(_Chain):
         super().restart()
         self.typical_swing = 0
         self.last_peak = 0
+        # When set_hysteresis() must be called again, if no peak comes before.
+        self.due_index = 0
 
     def learn_swing(self, swing):
         swing = min(swing, _SWING_TYPICAL_MAX)
@@ -155,9 +160,13 @@ class Rhythm(_Chain):
     def set_hysteresis(self):
         """What a peak must fall to count, for the next frame: less when the next step is overdue."""
         since = self._front.index - self.finder.delay - self.last_peak
+        share, due = 15, _LATE_SAMPLES
         if since > _FORGET_SAMPLES:
             self.typical_swing = 0
-        share = 6 if since > _LATE_SAMPLES else 15
+            due = 0
+        elif since > _LATE_SAMPLES:
+            share, due = 6, _FORGET_SAMPLES
+        self.due_index = self.last_peak + self.finder.delay + due if due else _NEVER
         self.finder.set_hysteresis(max(_HYSTERESIS_MIN, self.typical_swing * share // 100))
 
     def collect(self, index, swing):
@@ -190,9 +199,9 @@ class Rhythm(_Chain):
             return False
         if not self._on_trunk:
             return len(chain) >= _CHAIN_POCKET and self._keeps_time(_CHAIN_POCKET)
-        sums = [0] * SUMS
+        sums = array("i", _NO_SUMS)
         for steps in range(2, len(chain) + 1):
-            _add_sums(sums, chain[1 - steps])
+            add_sums(sums, chain[1 - steps].sums, 4, WORD_SHIFT)
             if steps < _CHAIN_MIN or coherence(sums) < _PROOF[steps] or not self._keeps_time(steps):
                 continue
             if steps == _CHAIN_MIN and min(chain[-k].swing for k in (1, 2, 3)) < _SWING_MIN_OF_THREE:
@@ -233,9 +242,9 @@ class BrakingRhythm(Rhythm):
     def is_walking(self):
         if len(self.chain) < _CHAIN_BRAKING or self._turned() or not self._keeps_time(_CHAIN_BRAKING):
             return False
-        sums = [0] * SUMS
+        sums = array("i", _NO_SUMS)
         for k in range(1, _CHAIN_BRAKING):
-            _add_sums(sums, self.chain[-k])
+            add_sums(sums, self.chain[-k].sums, 4, WORD_SHIFT)
         return (
             self._spread()[0] >= _SWING_MIN_BRAKING
             and percent_of_root(sums[S_FORWARD2], sums[S_VERTICAL2]) >= _FORWARD_MIN_BRAKING
@@ -283,11 +292,6 @@ class SlowRhythm(_Chain):
         self.steps_a_peak = 2 if repeats > 0 else 1
         self.ordinary.typical_swing = (least + most) >> 1
         return abs(repeats) >= _SWAY
-
-
-def _add_sums(sums, step):
-    for k in range(SUMS):
-        sums[k] += step.sums[k] >> 4
 
 
 def _even(gap, before):

@@ -22,7 +22,7 @@ intermediate leaves 32 bits, whatever the input (tests/test_gait_ranges.py).
 from array import array
 
 import micropython
-from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, percent_of_roots, unit_q14
+from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, percent_of_roots
 
 from firmware.gait.resample import FRAME
 
@@ -50,8 +50,6 @@ _HEADING_HALF = 8192
 # The body is pushed back hardest 0.1 s before the peak of the load, walking backward.
 _BRAKING_AHEAD = 11
 
-_LEAST_GRAVITY = UNITS_PER_G // 5
-
 
 @micropython.viper
 def _low_pass_gravity(state: ptr32, frame: ptr16, count: int):
@@ -67,7 +65,11 @@ def _low_pass_gravity(state: ptr32, frame: ptr16, count: int):
         for c in range(3):
             acc = (int(frame[i * 6 + c]) ^ 0x8000) - 0x8000
             g = (state[1 + c] << sh) >> sh
-            state[1 + c] = g + ((acc << 10) - g) // seen
+            if seen == 104:
+                # 79 / 8192 in place of 1 / 104: a division is a call.
+                state[1 + c] = g + ((((acc << 10) - g) >> 8) * 79 >> 5)
+            else:
+                state[1 + c] = g + ((acc << 10) - g) // seen
     state[4] = seen
 
 
@@ -78,23 +80,38 @@ def _project(axes: ptr32, frame: ptr16, body: ptr16, count: int):
     axes: sign shift, forward x y z, left x y z, up x y z (Q14), length of gravity.
     """
     sh = axes[0]
+    fx = (axes[1] << sh) >> sh
+    fy = (axes[2] << sh) >> sh
+    fz = (axes[3] << sh) >> sh
+    lx = (axes[4] << sh) >> sh
+    ly = (axes[5] << sh) >> sh
+    lz = (axes[6] << sh) >> sh
+    ux = (axes[7] << sh) >> sh
+    uy = (axes[8] << sh) >> sh
+    uz = (axes[9] << sh) >> sh
     gravity = axes[10]
     for i in range(count):
         x = (int(frame[i * 6]) ^ 0x8000) - 0x8000
         y = (int(frame[i * 6 + 1]) ^ 0x8000) - 0x8000
         z = (int(frame[i * 6 + 2]) ^ 0x8000) - 0x8000
-        for c in range(3):
-            value = x * ((axes[1 + 3 * c] << sh) >> sh)
-            value += y * ((axes[2 + 3 * c] << sh) >> sh)
-            value += z * ((axes[3 + 3 * c] << sh) >> sh)
-            value >>= 12
-            if c == 2:
-                value -= gravity
-            if value > 32760:
-                value = 32760
-            if value < -32760:
-                value = -32760
-            body[i * 3 + c] = value
+        value = (x * fx + y * fy + z * fz) >> 12
+        if value > 32760:
+            value = 32760
+        if value < -32760:
+            value = -32760
+        body[i * 3] = value
+        value = (x * lx + y * ly + z * lz) >> 12
+        if value > 32760:
+            value = 32760
+        if value < -32760:
+            value = -32760
+        body[i * 3 + 1] = value
+        value = ((x * ux + y * uy + z * uz) >> 12) - gravity
+        if value > 32760:
+            value = 32760
+        if value < -32760:
+            value = -32760
+        body[i * 3 + 2] = value
 
 
 @micropython.viper
@@ -150,17 +167,91 @@ def _band_pass(state: ptr32, body: ptr16, ring: ptr16, count: int):
 
 
 @micropython.viper
-def _sum_rates(frame: ptr16, rates: ptr32, count: int):
-    """rates[c] = sum of the angular rate about axis c over the frame, in 128 LSB."""
+def _head(axes: ptr32, frame: ptr16, headings: ptr16, index: int, count: int):
+    """Add the turn about the vertical to the heading: headings[index // 13] from the one before.
+
+    axes: as in _project.
+    """
+    sh = axes[0]
+    turn = 0
     for c in range(3):
         total = 64
         for i in range(count):
             total += (int(frame[i * 6 + 3 + c]) ^ 0x8000) - 0x8000
-        rates[c] = total >> 7
+        turn += (total >> 7) * ((axes[7 + c] << sh) >> sh)
+    at = index // 13
+    heading = ((int(headings[(at - 1) & 31]) ^ 0x8000) - 0x8000) + (turn >> 14)
+    headings[at & 31] = ((heading + 8192) & 16383) - 8192
 
 
 @micropython.viper
-def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int):
+def _turn_axes(axes: ptr32, gravity: ptr32, reference: ptr32) -> int:
+    """Up from gravity, forward from the reference laid into the horizontal plane, left across both.
+
+    axes: as in _project; gravity: as in _low_pass_gravity; reference: Q14 vector in the clip's axes. Returns 0 where
+    the reference points up or down: forward and left stay as they were.
+    """
+    sh = axes[0]
+    x = ((gravity[1] << sh) >> sh) >> 8
+    y = ((gravity[2] << sh) >> sh) >> 8
+    z = ((gravity[3] << sh) >> sh) >> 8
+    rx = (reference[0] << sh) >> sh
+    ry = (reference[1] << sh) >> sh
+    rz = (reference[2] << sh) >> sh
+    shift = 0
+    for which in range(2):
+        shift = 0
+        while x > 16383 or y > 16383 or z > 16383 or x < -16383 or y < -16383 or z < -16383:
+            x >>= 1
+            y >>= 1
+            z >>= 1
+            shift += 1
+        square = x * x + y * y + z * z
+        length = 0
+        if square > 0:
+            length = 1
+            rest = square
+            while rest > 0:
+                rest >>= 2
+                length <<= 1
+            better = (length + square // length) >> 1
+            while better < length:
+                length = better
+                better = (length + square // length) >> 1
+        if which == 0:
+            axes[10] = length << shift
+            # Less than 0.2 g is no direction.
+            if length << shift < 1639:
+                return 1
+            axes[7] = (x << 14) // length
+            axes[8] = (y << 14) // length
+            axes[9] = (z << 14) // length
+        else:
+            axes[1] = (x << 14) // length
+            axes[2] = (y << 14) // length
+            axes[3] = (z << 14) // length
+        ux = (axes[7] << sh) >> sh
+        uy = (axes[8] << sh) >> sh
+        uz = (axes[9] << sh) >> sh
+        if which == 0:
+            along = (rx * ux + ry * uy + rz * uz) >> 14
+            x = rx - ((along * ux) >> 14)
+            y = ry - ((along * uy) >> 14)
+            z = rz - ((along * uz) >> 14)
+            if x * x + y * y + z * z < 16777216:
+                return 0
+        else:
+            x = (axes[1] << sh) >> sh
+            y = (axes[2] << sh) >> sh
+            z = (axes[3] << sh) >> sh
+            axes[4] = (uy * z - uz * y) >> 14
+            axes[5] = (uz * x - ux * z) >> 14
+            axes[6] = (ux * y - uy * x) >> 14
+    return 1
+
+
+@micropython.viper
+def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int) -> int:
     """Smooth the vertical acceleration by two moving averages and confirm its maxima.
 
     A maximum counts once the signal has fallen by the hysteresis below it, a minimum once it has risen by it.
@@ -183,6 +274,7 @@ def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int
     slot = state[12]
     channel = state[13]
     sign = (state[14] << sh) >> sh
+    share = 512 * 4096 // (window * window)
     found = 0
     for i in range(count):
         new = ((int(body[i * 3 + channel]) ^ 0x8000) - 0x8000) * sign
@@ -200,7 +292,8 @@ def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int
         slot += 1
         if slot == window:
             slot = 0
-        signal = twice // (window * window) - second // 104
+        # Divided by the window squared and by 104, as products: a division is a call.
+        signal = ((twice >> 6) * share >> 15) - ((second >> 3) * 315 >> 12)
         if falling:
             if signal < extreme:
                 extreme = signal
@@ -234,6 +327,7 @@ def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int
     state[8] = low
     state[10] = index
     state[12] = slot
+    return found
 
 
 @micropython.viper
@@ -280,9 +374,15 @@ def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
     sums[7] = edge2
 
 
+@micropython.viper
+def add_sums(total: ptr32, sums: ptr32, scale: int, sh: int):
+    """Add sums >> scale to total; sh is WORD_SHIFT."""
+    for k in range(8):
+        total[k] = int(total[k]) + (((sums[k] << sh) >> sh) >> scale)
+
+
 # Words of the kernels' states that Python touches.
-_G_X, _G_Y, _G_Z = 1, 2, 3
-_A_FORWARD, _A_LEFT, _A_UP, _A_GRAVITY = 1, 4, 7, 10
+_A_UP = 7
 _P_HYSTERESIS, _P_WINDOW, _P_CHANNEL, _P_SIGN, _P_SUMS = 9, 11, 13, 14, 15
 
 
@@ -316,7 +416,8 @@ class PeakFinder:
         self._state[_P_HYSTERESIS] = hysteresis
 
     def feed(self, body, count):
-        _find_peaks(self._state, body, self._past, self.peaks, count)
+        """How many peaks were found."""
+        return _find_peaks(self._state, body, self._past, self.peaks, count)
 
 
 class FrontEnd:
@@ -338,7 +439,7 @@ class FrontEnd:
         self._axes = array("i", bytes(4 * 11))
         self._filters = array("i", bytes(4 * 18))
         self._body = array("h", bytes(2 * 3 * FRAME))
-        self._rates = array("i", bytes(4 * 3))
+        self._reference = array("i", bytes(4 * 3))
         self._headings = array("h", bytes(2 * HEADINGS))
         self.restart()
 
@@ -352,7 +453,9 @@ class FrontEnd:
         for finder in self.finders:
             finder.restart()
         self._axes[_A_UP + 2] = ONE_Q14
-        self._reference = None
+        # All zero for as long as a stand-in is wanted.
+        self._set_reference(self._mounting.forward if self._mounting else (0, 0, 0))
+        self.peaks = 0
         self.index = 0
 
     def axis(self, which):
@@ -362,21 +465,25 @@ class FrontEnd:
 
     def set_forward(self, axis):
         """Correct the mounting's forward axis (Q14, in the clip's axes) from the next frame on."""
-        self._reference = axis
+        self._set_reference(axis)
 
     def along_up(self, vector):
         """Component along "up" of a Q14 vector in the clip's axes."""
         return dot_q14(vector, self._axes, 0, _A_UP)
 
     def feed(self, frame, count):
-        """Take `count` (at most FRAME) samples at 104 Hz."""
+        """Take `count` (at most FRAME) samples at 104 Hz. `peaks` says how many peaks they confirmed."""
+        axes, body = self._axes, self._body
         _low_pass_gravity(self._gravity, frame, count)
-        self._turn_axes()
-        _project(self._axes, frame, self._body, count)
-        _band_pass(self._filters, self._body, self.ring, count)
+        if not _turn_axes(axes, self._gravity, self._reference):
+            self._replace_reference()
+        _project(axes, frame, body, count)
+        _band_pass(self._filters, body, self.ring, count)
+        peaks = 0
         for finder in self.finders:
-            finder.feed(self._body, count)
-        self._head(frame, count)
+            peaks += finder.feed(body, count)
+        self.peaks = peaks
+        _head(axes, frame, self._headings, self.index, count)
         self.index += count
 
     def sway_repeats(self, last, period):
@@ -399,13 +506,6 @@ class FrontEnd:
         then = self._headings[(max(first // FRAME, oldest)) % HEADINGS]
         return (((now - then + _HEADING_HALF) & (2 * _HEADING_HALF - 1)) - _HEADING_HALF) * 11 >> 7
 
-    def _head(self, frame, count):
-        _sum_rates(frame, self._rates, count)
-        at = self.index // FRAME
-        rates = self._rates
-        heading = self._headings[(at - 1) % HEADINGS] + dot_q14(rates, self._axes, 0, _A_UP)
-        self._headings[at % HEADINGS] = ((heading + _HEADING_HALF) & (2 * _HEADING_HALF - 1)) - _HEADING_HALF
-
     def sum_products(self, sums, first, last):
         """Write the six sums over samples first .. last - 1 to sums, an array of 32-bit words.
 
@@ -417,29 +517,15 @@ class FrontEnd:
         _sum_products(self.ring, sums, first, count)
         return count
 
-    def _turn_axes(self):
-        gravity, axes = self._gravity, self._axes
-        length = unit_q14(gravity[_G_X] >> 8, gravity[_G_Y] >> 8, gravity[_G_Z] >> 8, axes, _A_UP)
-        axes[_A_GRAVITY] = length
-        if length < _LEAST_GRAVITY:
-            return
-        reference = self._reference
-        if reference is None:
-            reference = self._reference = self._mounting.forward if self._mounting else self._level_axis()
-        along = dot_q14(reference, axes, 0, _A_UP)
-        x = reference[0] - ((along * axes[_A_UP]) >> 14)
-        y = reference[1] - ((along * axes[_A_UP + 1]) >> 14)
-        z = reference[2] - ((along * axes[_A_UP + 2]) >> 14)
-        # A forward axis that points up or down has no direction on the ground: keep the last one.
-        if x * x + y * y + z * z > (ONE_Q14 // 4) * (ONE_Q14 // 4):
-            unit_q14(x, y, z, axes, _A_FORWARD)
-            ux, uy, uz = axes[_A_UP], axes[_A_UP + 1], axes[_A_UP + 2]
-            fx, fy, fz = axes[_A_FORWARD], axes[_A_FORWARD + 1], axes[_A_FORWARD + 2]
-            axes[_A_LEFT] = (uy * fz - uz * fy) >> 14
-            axes[_A_LEFT + 1] = (uz * fx - ux * fz) >> 14
-            axes[_A_LEFT + 2] = (ux * fy - uy * fx) >> 14
-        elif not self._mounting:
-            self._reference = None
+    def _replace_reference(self):
+        """Forward points up or down. Of a mounting that is kept; a stand-in is chosen anew."""
+        if not self._mounting:
+            self._set_reference(self._level_axis())
+            _turn_axes(self._axes, self._gravity, self._reference)
+
+    def _set_reference(self, axis):
+        for i in range(3):
+            self._reference[i] = axis[i]
 
     def _level_axis(self):
         """The clip axis that lies flattest, to stand in for forward where the mounting is unknown."""

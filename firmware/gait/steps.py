@@ -33,6 +33,7 @@ _SWING_TURNING = UNITS_PER_G * 6 // 100
 _TURNING_DEG = 12
 _COS_UPRIGHT = 11469  # 0.7: 46 degrees
 _NARROW_KEPT = 24
+_DUE_MAX = 1 << 20
 
 
 class StepDetector:
@@ -67,6 +68,8 @@ class StepDetector:
         # (index, swing) of the newest peaks of the narrow finder.
         self._narrow_peaks = []
         self.tilted_steps = 0
+        # Until then nothing need be done in a frame without peaks.
+        self._due_index = 0
         # The rhythm that opened the gate, and the last two steps of it.
         self._leader = None
         self._newest = self._before = None
@@ -83,12 +86,17 @@ class StepDetector:
 
     def feed(self):
         """Look at the newest frame of the front end."""
-        for rhythm in self._rhythms:
-            peaks = rhythm.finder.peaks
-            for k in range(peaks[0]):
-                rhythm.last_peak = peaks[1 + 2 * k]
-                self._peak(rhythm, peaks[1 + 2 * k] - rhythm.finder.delay, peaks[2 + 2 * k])
-            rhythm.set_hysteresis()
+        index = self._front.index
+        if self._front.peaks or index > self._due_index:
+            self._due_index = index + _DUE_MAX
+            for rhythm in self._rhythms:
+                peaks = rhythm.finder.peaks
+                for k in range(peaks[0]):
+                    rhythm.last_peak = peaks[1 + 2 * k]
+                    self._peak(rhythm, peaks[1 + 2 * k] - rhythm.finder.delay, peaks[2 + 2 * k])
+                if peaks[0] or index > rhythm.due_index:
+                    rhythm.set_hysteresis()
+                self._due_index = min(self._due_index, rhythm.due_index)
         if self._leader:
             quiet = self._front.index - self._leader.finder.delay - self._newest.index
             if quiet > max(CLOSE_SAMPLES, self._step_samples * 3 // 2) or not self._upright():

@@ -37,8 +37,7 @@ class TrunkTracker:
         self._mounting = mounting
         self._clip = ClipWatch(self.front, mounting) if mounting else None
         self._detector = StepDetector(self.front, mounting, not in_pocket)
-        self._previous = None
-        self._direction = UNKNOWN
+        self._rest()
 
     @property
     def walking(self):
@@ -87,7 +86,8 @@ class TrunkTracker:
             self._rest()
 
     def _rest(self):
-        self._previous = None
+        # The last step settled, its direction, and the last one that was not plain.
+        self._previous = self._weighed = None
         self._direction = UNKNOWN
 
     def _is_plain(self, step):
@@ -100,8 +100,9 @@ class TrunkTracker:
             return False
         if not self._knows_forward:
             return True
-        if self._direction == UNKNOWN:
+        if self._direction == UNKNOWN or self._weighed is step:
             return False
+        self._weighed = step
         direction, confidence = decide(step, self._previous, None)
         return direction == self._direction and confidence >= _PLAIN_CONFIDENCE
 
