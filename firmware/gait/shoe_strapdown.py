@@ -1,11 +1,11 @@
-"""Strapdown of one stride: from the still foot before to the still foot after, how far, where to, how tipped.
+"""Strapdown of one stride, from stance to stance: how far the foot went, where to, how it was tipped.
 
-Input: the ring of shoe_stance.py and the gyroscope's offset. A quaternion in Q15 turns each acceleration back
-into the axes that the clip had at the start. The sum of these is the velocity, and the sum of that the way.
-The velocity must be zero at the end as it is at the start, so what is left of it grew in proportion to time
-and is taken out; with it goes every constant part of the acceleration, gravity among them. Two running sums
-do, no buffer. Samples are taken in pairs, 52 a second: the two accelerations are averaged, and the attitude
-that they are turned by is the one in their middle.
+Input: the ring of shoe_stance.py and the gyroscope's offset. A quaternion in Q15 turns each acceleration
+back into the axes that the clip had at the start. The sum of these is the velocity, and the sum of that the
+way. The velocity must be zero at the end as it is at the start, so what is left of it grew in proportion to
+time and is taken out; with it goes every constant part of the acceleration, gravity among them. Two running
+sums do, no buffer. Samples are taken in pairs, 52 a second: the two accelerations are averaged, and the
+attitude that they are turned by is the one in their middle.
 
 Output, lengths in mm and directions in Q14, in the axes that the clip had at the start:
 
@@ -23,8 +23,8 @@ from array import array
 import micropython
 from fixedpoint import WORD_SHIFT
 
-# Words of the work array: shift, gyroscope offset, up, way, attitude w x y z; the same where the foot was tipped
-# most, early and late; results.
+# Words of the work array: shift, gyroscope offset, up, way, attitude w x y z; the same where the foot was
+# tipped most, early and late; results.
 _BIAS, _UP, _RESULTS, _WORDS = 1, 4, 22, 30
 
 

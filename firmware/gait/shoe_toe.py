@@ -43,7 +43,6 @@ _COS_SLIPPED = 15826  # 15 degrees
 _COS_UPRIGHT = 14189  # 30 degrees
 _IN_A_ROW = 3
 _VOTES_FORWARD, _VOTES_ANY, _VOTES_KEPT = 2, 5, 7
-_ASSUMED_UP = (0, 0, ONE_Q14)
 
 
 class Stride:
@@ -88,7 +87,7 @@ class Toe:
         # What push-offs have shown, how many, and up in stance at the first of them.
         self._axis = [0, 0, 0]
         self._votes = 0
-        self._axis_up = _ASSUMED_UP
+        self._axis_up = None
         self._turned = _Doubt()
         self._tilted = _Doubt()
 
@@ -110,7 +109,7 @@ class Toe:
     def learn(self, stride, stance_up):
         """Take note of a stride and of up in the stance after it."""
         pushed_off = stride.pushed_off and not stride.pivoted
-        if dot_q14(stance_up, self._axis_up) < _COS_SLIPPED:
+        if self._votes and dot_q14(stance_up, self._axis_up) < _COS_SLIPPED:
             self._votes = 0
         if pushed_off:
             self._vote(stride, stance_up)
@@ -118,10 +117,10 @@ class Toe:
             along = stride.along(self._mounting.forward)
             if pushed_off and along is not None:
                 self._turned.note(along < _ALONG)
-            if self._mounting.gravity == _ASSUMED_UP:
-                self._tilted.note(along is None)
-            else:
+            if self._mounting.measured:
                 self._tilted.note(dot_q14(stance_up, self._mounting.gravity) < _COS_SLIPPED)
+            else:
+                self._tilted.note(along is None)
 
     def judge(self, stride):
         """Fill in the direction and how sure it is."""
