@@ -28,6 +28,7 @@ from firmware.link.cable import CableLink
 from firmware.logbook import Logbook
 from firmware.sampling import Sampler
 from firmware.settings import Settings
+from firmware.wear import WearWatch
 
 LOG_FOLDER = "/log"
 _HEALTHY_AFTER_MS = 60_000
@@ -88,6 +89,8 @@ class Device:
         self._motor = PWMMotor(machine.Pin(board.MOTOR_PIN))
         self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
         self._calibration = Calibration(placement)
+        self._wear = WearWatch()
+        self._clip_doubted = False
         self._cue_policy = self._make_cue_policy()
         button = machine.Pin(board.BUTTON_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
         self._button = Button(button, self._on_presses)
@@ -104,11 +107,30 @@ class Device:
         self._recall_time()
 
     def _make_cue_policy(self):
-        return CuePolicy(self._mounting is not None or self.settings["placement"] == "pocket")
+        known = self._mounting is not None and not self._clip_doubted
+        return CuePolicy(known or self.settings["placement"] == "pocket")
 
     def _on_presses(self, presses):
         if presses == _CALIBRATE_PRESSES:
             self.calibrate(protocol.CALIBRATE_START)
+        elif presses == 1 and self._clip_doubted:
+            self._confirm_clip()
+
+    def _confirm_clip(self):
+        """The wearer says that the clip sits as it should."""
+        self._trust_clip(self._pipeline.confirm_clip())
+        self._cues.play(CALIBRATED)
+
+    def _trust_clip(self, mounting):
+        """Keep `mounting` (None: nothing new) and ask for nothing any more."""
+        self._clip_doubted = False
+        if mounting is not None:
+            self._mounting = mounting
+            try:
+                self.settings.change("mounting", hexlify(mounting.pack()).decode())
+            except OSError as full:
+                print("app: the mounting holds until the next reset; it could not be stored:", full)
+        self._cue_policy = self._make_cue_policy()
 
     def calibrate(self, action):
         """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
@@ -119,8 +141,10 @@ class Device:
             self._cues.play(CALIBRATING)
         elif action == protocol.CALIBRATE_CANCEL:
             calibration.cancel()
+        elif action == protocol.CALIBRATE_CONFIRM:
+            self._confirm_clip()
         elif action != protocol.CALIBRATE_ASK:
-            raise ValueError("calibrate: expected action 0 to 2, got %d" % action)
+            raise ValueError("calibrate: expected action 0 to 3, got %d" % action)
         quality = self._mounting.quality if self._mounting is not None else 0
         return bytes((calibration.state, min(calibration.steps, 255), quality)) + calibration.reason.encode()
 
@@ -128,18 +152,13 @@ class Device:
         """The calibration's state has changed: tell the wearer; keep and use a result."""
         calibration = self._calibration
         if calibration.state == DONE:
-            self._mounting = calibration.mounting
-            try:
-                self.settings.change("mounting", hexlify(self._mounting.pack()).decode())
-            except OSError as full:
-                print("app: the calibration holds until the next reset; it could not be stored:", full)
+            self._trust_clip(calibration.mounting)
             self._pipeline.flush()
             self._take_results()
             self._pipeline = None
             gc.collect()
             self._pipeline = Pipeline(self.settings["placement"], self._mounting, RATE_MILLIHZ)
             self._sample_clock.restart()
-            self._cue_policy = self._make_cue_policy()
         self._cues.play(_CALIBRATION_CUES[calibration.state])
 
     def _set_led(self, on):
@@ -166,6 +185,10 @@ class Device:
         self._take_results()
         if self._calibration.active and self._calibration.process(imu.samples, count):
             self._follow_calibration()
+        if self._wear.process(imu.samples, count) and self._pipeline.doubt_clip():
+            # Taken off: when walking begins again, the wearer is asked whether it sits as it did.
+            self._clip_doubted = True
+            self._cue_policy = self._make_cue_policy()
         self.logbook.flush_if_due()
 
     def _take_results(self):
@@ -183,7 +206,9 @@ class Device:
                 self.logbook.add_bout(direction, None, steps, max(first_ms, 0), max(last_ms, 0))
             elif kind in steplog.EVENTS:
                 at_ms = max(self._sample_clock.ms_at(index), 0)
-                self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), detail)
+                self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), min(detail or 0, 100))
+            if kind == "wrong_clip":
+                self._clip_doubted = True
             pattern = self._cue_policy.on_event(index, kind, detail)
             if pattern is not None:
                 self._cues.play(pattern)

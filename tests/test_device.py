@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -222,11 +223,39 @@ def test_a_calibration_without_steps_fails_with_its_reason_and_stores_nothing(im
     assert "/settings.json" not in flash_image.listing(image)
 
 
+def taken_off_and_walked_again():
+    """Ten steps and more, a minute on a table, and walking again: (samples, second at which it begins again)."""
+    walk = Walk(seed=8).stand(4).walk("forward", seconds=20).stand(3).recording("waist").samples
+    noise = np.random.default_rng(8).integers(-2, 3, (60 * 104, 6))
+    table = (np.array([0, 0, 2049, 0, 0, 0]) + noise).astype(np.int16)
+    return np.concatenate([walk, table, walk, walk]), (len(walk) + len(table)) / 104.17
+
+
+def test_after_it_was_taken_off_the_device_asks_and_one_press_confirms_the_clip(image, tmp_path):
+    samples, again_s = taken_off_and_walked_again()
+    press = (round((again_s + 27) * 1000), "press", 80)
+    with VirtualBoard(image, walk=samples, speed=0, script=[press]) as board:
+        board.advance(len(samples) / 104 + 4)
+        steps = synced(board, tmp_path).steps
+        buzzes = motor_starts(board)
+    before = [step.direction for step in steps if step.uptime_ms < (again_s - 60) * 1000]
+    doubted = [step.direction for step in steps if 0 <= step.uptime_ms / 1000 - again_s < 27]
+    confirmed = [step.direction for step in steps if step.uptime_ms / 1000 - again_s > 29]
+    assert len(before) > 30
+    assert set(before) == {"forward"}
+    assert len(doubted) > 30
+    assert set(doubted) == {"unknown"}
+    assert confirmed.count("forward") >= 0.95 * len(confirmed) > 30
+    asked = [at for at in buzzes if again_s < at < again_s + 27]
+    # One long buzz and two short ones.
+    assert len(asked) == 3
+
+
 def test_one_press_or_a_long_one_starts_no_calibration(image):
     flash_image.create(image)
     script = [(1_000, "press", 80), (3_000, "press", 3_500), (8_000, "press", 80), (8_300, "press", 80)]
     with VirtualBoard(image, speed=0, script=script) as board:
-        board.advance(20)
+        board.advance(9)
         assert motor_starts(board) == []
 
 

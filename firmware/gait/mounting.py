@@ -11,6 +11,7 @@ from fixedpoint import ONE_Q14, dot_q14
 _FORMAT = "<6hB"
 # Quality of a mounting that was assumed, not measured.
 _ASSUMED = 0
+_SIN_TELLING = 2280  # 8 degrees: back to front that is 16, and clip.py notices 15
 
 
 class Mounting:
@@ -40,6 +41,11 @@ class Mounting:
     @property
     def measured(self):
         return self.quality != _ASSUMED
+
+    @property
+    def tilt_tells(self):
+        """Whether a clip put on back to front would show: it leans the other way, by twice its tilt."""
+        return self.measured and abs(dot_q14(self.gravity, self.forward)) >= _SIN_TELLING
 
     def pack(self):
         return struct.pack(_FORMAT, *self.gravity, *self.forward, self.quality)

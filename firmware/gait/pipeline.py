@@ -82,13 +82,23 @@ class Pipeline:
         return events
 
     def confirm_clip(self):
-        """The wearer says, after "wrong_clip", that the clip sits as it should.
+        """The wearer says that the clip sits as it should; returns the Mounting that holds from now on, or None.
 
         At the waist its present tilt is the calibrated one from now on, and steps have a direction again. At the
         shoe nothing changes: a slipped toe axis can only be calibrated anew.
         """
-        if self.placement == "waist":
-            self._tracker.confirm_clip()  # pyright: ignore[reportAttributeAccessIssue]
+        if self.placement != "waist":
+            return None
+        return self._tracker.confirm_clip()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def doubt_clip(self):
+        """The clip was taken off: until confirm_clip() or a calibration steps have no direction.
+
+        Only where nothing else would tell that it came back the other way round; True if so.
+        """
+        if self.placement != "waist":
+            return False
+        return self._tracker.doubt_clip()  # pyright: ignore[reportAttributeAccessIssue]
 
     def restart(self, lost=0):
         """Samples are missing here, `lost` of them if that is known: settle, close the gate, begin anew."""

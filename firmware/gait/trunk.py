@@ -10,6 +10,7 @@ confirm_clip() or a new mounting.
 
 from firmware.gait.clip import ClipWatch
 from firmware.gait.direction import FORWARD, UNKNOWN, decide
+from firmware.gait.mounting import Mounting
 from firmware.gait.signals import FrontEnd
 from firmware.gait.steps import StepDetector
 
@@ -68,10 +69,19 @@ class TrunkTracker:
         self._settle()
 
     def confirm_clip(self):
-        """The wearer says that the clip sits as it should, however it is tilted now."""
-        if self._clip:
-            self._clip.confirm()
-            self._detector.trust_posture(self._clip)
+        """The wearer says that the clip sits as it should, however tilted; returns the Mounting that holds now."""
+        if not self._clip:
+            return None
+        self._clip.confirm()
+        self._detector.trust_posture(self._clip)
+        return Mounting(self._clip.gravity, self._mounting.forward, self._mounting.quality)
+
+    def doubt_clip(self):
+        """The clip was taken off and may come back the other way round. True if only the wearer can tell."""
+        if not self._clip or self._clip.wrong or self._mounting.tilt_tells:
+            return False
+        self._clip.wrong = True
+        return True
 
     def _settle(self):
         accepted = self._detector.accepted

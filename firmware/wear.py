@@ -1,0 +1,40 @@
+"""Whether the device was taken off: it then lies stiller than anything that breathes.
+
+Blocks of samples in. Over ten seconds the means of the blocks move by less than a living body's breath and pulse move
+them: at the waist breathing turns the trunk by about a degree every few seconds, several tenths of a degree a second.
+A sensor on a table shows only its noise, which the mean of a block (26 samples) takes down to a unit or two.
+
+Limits: on a shelf in a moving car it counts as worn; worn by nobody but a chair that is sat on, too.
+"""
+
+_QUIET_BLOCKS = 40
+# Raw units: 5 mg and 0.3 deg/s.
+_QUIET_ACC = 10
+_QUIET_GYR = 4
+_CHANNELS = 6
+
+
+class WearWatch:
+    """Remembers the range of the blocks' means since they were last disturbed."""
+
+    def __init__(self):
+        self._low = [0] * _CHANNELS
+        self._high = [0] * _CHANNELS
+        self._blocks = 0
+
+    def process(self, samples, count):
+        """Take a block as Pipeline.process does; True once when the device turns out to lie still."""
+        for channel in range(_CHANNELS):
+            total = 0
+            for at in range(channel, _CHANNELS * count, _CHANNELS):
+                total += samples[at]
+            mean = total // count
+            low, high = min(mean, self._low[channel]), max(mean, self._high[channel])
+            if self._blocks and high - low <= (_QUIET_ACC if channel < 3 else _QUIET_GYR):
+                self._low[channel], self._high[channel] = low, high
+                continue
+            # Disturbed: the watch begins anew with this block.
+            self._blocks = 0
+            self._low[channel] = self._high[channel] = mean
+        self._blocks += 1
+        return self._blocks == _QUIET_BLOCKS
