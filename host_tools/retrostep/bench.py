@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrostep import interpreter
+from retrostep import instruction_count, interpreter
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.demo import device_settings
@@ -113,10 +113,22 @@ def flash_wear(days: int = 365) -> Iterator[Figure]:
     yield Figure("worst_block_in_ten_years", ten_years, "erases", 10_000)
 
 
+def instructions() -> Iterator[Figure]:
+    """x86 instructions that the gait code spends on a sample; left out, with a word, where valgrind is missing."""
+    for placement, limit in instruction_count.LIMITS.items():
+        try:
+            value = instruction_count.instructions_a_sample(placement)
+        except instruction_count.ValgrindMissing as missing:
+            print(f"instructions_a_sample_{placement} not counted: {missing}", file=sys.stderr)
+            return
+        yield Figure(f"instructions_a_sample_{placement}", value, "instructions", limit)
+
+
 def figures() -> Iterator[Figure]:
     """Every figure, measured one after the other."""
     for placement in ("waist", "shoe"):
         yield replay_speed(placement)
+    yield from instructions()
     yield from board_hour()
     yield from flash_wear()
 
