@@ -71,13 +71,7 @@ _QUICK_SAMPLES = 44
 
 def decide(step, before, after):
     """(direction, confidence) of a Footfall, between its neighbours as far as they are known (or None)."""
-    sums = array("i", _NO_SUMS)
-    samples = steps = 0
-    for each in (before, step, after):
-        if each and each.samples:
-            samples += each.samples
-            steps += 1
-            add_sums(sums, each.sums, 2, WORD_SHIFT)
+    sums, samples, steps = together(step, before, after)
     if not samples:
         return UNKNOWN, 0
     rho = rho_of(sums)
@@ -90,13 +84,30 @@ def decide(step, before, after):
         return FORWARD, _sure_of_forward(rho, edge)
     if rho <= _RHO_BACKWARD or edge <= _EDGE_BACKWARD or rho + edge <= _BOTH_BACKWARD:
         return UNKNOWN, 0
-    ratio = percent_of_root(sums[S_FORWARD2], sums[S_VERTICAL2])
-    if ratio <= _RATIO_BACKWARD or not _moves(sums, samples) or _runs(ratio, sums, samples, steps):
+    ratio = ratio_of(sums)
+    if not may_be_backward(ratio, sums, samples, steps):
         return UNKNOWN, 0
     for each, least in ((before, _RHO_NEIGHBOUR), (step, _RHO_OWN), (after, _RHO_NEIGHBOUR)):
         if each and each.samples and rho_of(each.sums) < least:
             return UNKNOWN, 0
     return BACKWARD, _sure_of_backward(rho + edge, ratio)
+
+
+def together(step, before, after):
+    """(sums, samples, steps): a quarter of the sums of a Footfall and its neighbours, and how much they cover."""
+    sums = array("i", _NO_SUMS)
+    samples = steps = 0
+    for each in (before, step, after):
+        if each and each.samples:
+            samples += each.samples
+            steps += 1
+            add_sums(sums, each.sums, 2, WORD_SHIFT)
+    return sums, samples, steps
+
+
+def may_be_backward(ratio, sums, samples, steps):
+    """Whether these steps move enough to and fro, and not as in a run or on stairs; arguments as of together()."""
+    return ratio > _RATIO_BACKWARD and _moves(sums, samples) and not _runs(ratio, sums, samples, steps)
 
 
 def _sure_of_forward(rho, edge):
@@ -115,6 +126,11 @@ def _sure_of_backward(both, ratio):
 def rho_of(sums):
     """Correlation of forward acceleration and upward velocity, in percent."""
     return percent_of_roots(sums[S_FORWARD_VELOCITY] >> 1, sums[S_FORWARD2] >> 1, sums[S_VELOCITY2] >> 1)
+
+
+def ratio_of(sums):
+    """Rms of the forward acceleration in percent of the vertical one."""
+    return percent_of_root(sums[S_FORWARD2], sums[S_VERTICAL2])
 
 
 def edge_of(sums):

@@ -18,6 +18,8 @@ from firmware.gait.resample import FRAME, Resampler
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
 
+# The model of each placement: raise the number whenever its answers change.
+MODELS = {"waist": "physics-waist-2", "shoe": "physics-shoe-1", "pocket": "physics-pocket-2"}
 PLACEMENTS = ("waist", "shoe", "pocket")
 # confidence is 0 .. 100; stability is 0 .. 100 or None where it is not known.
 Step = namedtuple("Step", ("contact_index", "decided_index", "direction", "confidence", "stability"))
@@ -30,14 +32,14 @@ class Pipeline:
 
     placement: "waist"; "shoe", where each stride of that foot counts once; "pocket", which counts with the waist's
     rhythm but without its posture, and knows no direction. mounting: a Mounting, or None where it is unknown: then
-    steps count and their direction is unknown.
+    steps count and their direction is unknown. model: None, or a learned one (learned.py); used at the waist only.
     """
 
-    def __init__(self, placement, mounting=None, rate_millihz=104000):
+    def __init__(self, placement, mounting=None, rate_millihz=104000, model=None):
         if placement not in PLACEMENTS:
             raise ValueError("placement %r: expected one of %s" % (placement, ", ".join(PLACEMENTS)))
         self.placement = placement
-        self.model_id = "physics-%s-1" % placement
+        self.model_id = MODELS[placement]
         self.sample_index = 0
         self._origin = 0
         self._resampler = Resampler(rate_millihz)
@@ -50,7 +52,11 @@ class Pipeline:
             from firmware.gait.trunk import TrunkTracker
 
             in_pocket = placement == "pocket"
-            self._tracker = TrunkTracker(None if in_pocket else mounting, in_pocket)
+            if in_pocket:
+                mounting = model = None
+            if model:
+                self.model_id += "+" + model.name
+            self._tracker = TrunkTracker(mounting, in_pocket, model)
         self._noticed = self._tracker.events
         self._steps = []
         self._events = []

@@ -29,13 +29,17 @@ _TILTED_STEPS = 12
 
 
 class TrunkTracker:
-    """mounting: None where it is unknown; then no step has a direction. in_pocket: neither posture nor coherence."""
+    """mounting: None where it is unknown; then no step has a direction. in_pocket: neither posture nor coherence.
 
-    def __init__(self, mounting=None, in_pocket=False):
+    model: None, or a learned one (learned.py) that has a say in directions.
+    """
+
+    def __init__(self, mounting=None, in_pocket=False, model=None):
         self.front = FrontEnd(mounting, not in_pocket)
         self.settled = []
         self.events = []
         self._mounting = mounting
+        self._model = model
         self._clip = ClipWatch(self.front, mounting) if mounting else None
         self._detector = StepDetector(self.front, mounting, not in_pocket)
         self._rest()
@@ -113,7 +117,7 @@ class TrunkTracker:
         if self._direction == UNKNOWN or self._weighed is step:
             return False
         self._weighed = step
-        direction, confidence = decide(step, self._previous, None)
+        direction, confidence = self._direction_of(step, None)
         return direction == self._direction and confidence >= _PLAIN_CONFIDENCE
 
     def _decide(self, step, following):
@@ -121,7 +125,7 @@ class TrunkTracker:
             self._mistrust(step.index)
         direction, confidence = UNKNOWN, 0
         if self._knows_forward:
-            direction, confidence = decide(step, self._previous, following)
+            direction, confidence = self._direction_of(step, following)
             if direction == FORWARD and confidence >= _PLAIN_CONFIDENCE and step.samples:
                 self._clip.learn(step)
         step.taken = True
@@ -129,6 +133,10 @@ class TrunkTracker:
         self._direction = direction
         loading = (step.samples >> _LOADING_SHIFT) - _LOADING_LESS if step.samples else _LOADING_SAMPLES
         self.settled.append((max(0, step.index - loading), direction, confidence))
+
+    def _direction_of(self, step, following):
+        verdict = decide(step, self._previous, following)
+        return self._model.weigh(verdict, step, self._previous, following) if self._model else verdict
 
     def _mistrust(self, index):
         self._clip.mistrust()
