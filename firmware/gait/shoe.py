@@ -25,20 +25,24 @@ stride must be 0.7 m long.
 from array import array
 
 from fixedpoint import dot_q14, unit_q14
+from micropython import const
 
 from firmware.gait.direction import UNKNOWN
 from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, SWING_WORDS, StanceFinder
 from firmware.gait.shoe_strapdown import Strapdown
 from firmware.gait.shoe_toe import Stride, Toe
 
-_PAIR_SAMPLES = 312  # 3 s
-_LOST_SAMPLES = 520  # 5 s
-_TILTED_SAMPLES = 104  # 1 s
-_COS_SAME = 16135  # 10 degrees
-_COS_RETURNED, _COS_RETURNED_RUNNING = 14849, 13421  # 25 and 35 degrees
-_SHIFT_MM, _TURN_MM = 80, 25
-_ALONE_MM = 250
-_RUN_MM = 700
+_PAIR_SAMPLES = const(312)  # 3 s
+_LOST_SAMPLES = const(520)  # 5 s
+_TILTED_SAMPLES = const(104)  # 1 s
+_COS_SAME = const(16135)  # 10 degrees
+# 25 and 35 degrees
+_COS_RETURNED = const(14849)
+_COS_RETURNED_RUNNING = const(13421)
+_SHIFT_MM = const(80)
+_TURN_MM = const(25)
+_ALONE_MM = const(250)
+_RUN_MM = const(700)
 
 
 class StrideTracker:

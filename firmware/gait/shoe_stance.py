@@ -25,6 +25,7 @@ from array import array
 
 import micropython
 from fixedpoint import WORD_SHIFT
+from micropython import const
 
 RING_SAMPLES = 512
 CHANNELS = 6
@@ -36,13 +37,20 @@ LANDING_SAMPLES = 35
 
 SWING_WORDS = 4
 # More cannot end within a frame of 13 samples.
-_SWINGS_MAX = 2
+_SWINGS_MAX = const(2)
 
 # Words of the state that Python touches; the last 16 are 8 x acc^2 and 8 x |rate|.
-_SHIFT, _USUAL, _SWINGING, _START, _PEAK, _RUN = 0, 5, 6, 7, 8, 9
-_BIAS, _BIAS_KNOWN, _LOWEST = 12, 15, 17
-_WORDS = 35
-_NO_RATE = 1 << 20
+_SHIFT = const(0)
+_USUAL = const(5)
+_SWINGING = const(6)
+_START = const(7)
+_PEAK = const(8)
+_RUN = const(9)
+_BIAS = const(12)
+_BIAS_KNOWN = const(15)
+_LOWEST = const(17)
+_WORDS = const(35)
+_NO_RATE = const(1 << 20)
 
 
 @micropython.viper
@@ -250,17 +258,38 @@ def _centre_of_landing(ring: ptr16, last: int, count: int) -> int:
     """The sample about which the acceleration changed, over two samples, within `count` samples up to `last`."""
     weight = 1
     moment = 0
+    # The two samples after, newest first; the search goes back in time.
+    place = (last & 511) * 6
+    ax = int(ring[place]) ^ 0x8000
+    ay = int(ring[place + 1]) ^ 0x8000
+    az = int(ring[place + 2]) ^ 0x8000
+    place = ((last - 1) & 511) * 6
+    bx = int(ring[place]) ^ 0x8000
+    by = int(ring[place + 1]) ^ 0x8000
+    bz = int(ring[place + 2]) ^ 0x8000
     for i in range(count):
-        place = ((last - i) & 511) * 6
-        before = ((last - i - 2) & 511) * 6
-        change = 0
-        for c in range(3):
-            d = ((int(ring[place + c]) ^ 0x8000) - (int(ring[before + c]) ^ 0x8000)) >> 4
-            if d < 0:
-                d = 0 - d
-            change += d
+        place = ((last - i - 2) & 511) * 6
+        x = int(ring[place]) ^ 0x8000
+        y = int(ring[place + 1]) ^ 0x8000
+        z = int(ring[place + 2]) ^ 0x8000
+        ax -= x
+        if ax < 0:
+            ax = 0 - ax
+        ay -= y
+        if ay < 0:
+            ay = 0 - ay
+        az -= z
+        if az < 0:
+            az = 0 - az
+        change = (ax + ay + az) >> 4
         weight += change
         moment += change * i
+        ax = bx
+        ay = by
+        az = bz
+        bx = x
+        by = y
+        bz = z
     return last - moment // weight
 
 

@@ -22,10 +22,17 @@ from array import array
 
 import micropython
 from fixedpoint import WORD_SHIFT
+from micropython import const
 
 # Words of the work array: shift, gyroscope offset, up, way, attitude w x y z; the same where the foot was
 # tipped most, early and late; results.
-_BIAS, _UP, _RESULTS, _WORDS = 1, 4, 22, 30
+_BIAS = const(1)
+_UP = const(4)
+_LENGTH = const(22)
+_AHEAD = const(23)
+_HALF_TURN = const(26)
+_TOWARDS = const(27)
+_WORDS = const(30)
 
 
 @micropython.viper
@@ -219,8 +226,7 @@ class Strapdown:
     """See the module's text."""
 
     def __init__(self):
-        self.length_mm = self.half_turn = self.towards = self.away = self.tipped = 0
-        self.ahead = (0, 0, 0)
+        self.length_mm = self.half_turn = 0
         self._work = array("i", bytes(4 * _WORDS))
 
     def run(self, stances, first, last, up):
@@ -231,5 +237,14 @@ class Strapdown:
         work[_UP : _UP + 3] = up
         _integrate(stances.ring, work, first, (last - first) >> 1)
         _describe(work)
-        self.length_mm, x, y, z, self.half_turn, self.towards, self.away, self.tipped = work[_RESULTS:]
-        self.ahead = (x, y, z)
+        self.length_mm = work[_LENGTH]
+        self.half_turn = work[_HALF_TURN]
+
+    @property
+    def ahead(self):
+        return tuple(self._work[_AHEAD:_HALF_TURN])
+
+    @property
+    def tipping(self):
+        """towards, away, tipped"""
+        return self._work[_TOWARDS:]

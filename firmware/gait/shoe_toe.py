@@ -27,22 +27,28 @@ and of the simulated walker, but no real backward walking with a sensor at the s
 """
 
 from fixedpoint import ONE_Q14, dot_q14, isqrt, unit_q14
+from micropython import const
 
 from firmware.gait.direction import BACKWARD, FORWARD, SIDEWAYS, UNKNOWN
 
-_IN_PLACE_MM = 150
-_CURVE_MM = 500
+_IN_PLACE_MM = const(150)
+_CURVE_MM = const(500)
 # Sines of half of 35 and of half of 100 degrees.
-_TURNED, _PIVOTED = 4927, 12551
+_TURNED = const(4927)
+_PIVOTED = const(12551)
 # Cosines of 50 and 55 degrees from the axis; in a curve of 40 and 70.
-_ALONG, _ACROSS = 10531, 9397
-_ALONG_CURVE, _ACROSS_CURVE = 12551, 5604
-_COS_CLEAR = 14189  # 30 degrees
-_TIPPED = 11585  # sine of 45 degrees
-_COS_SLIPPED = 15826  # 15 degrees
-_COS_UPRIGHT = 14189  # 30 degrees
-_IN_A_ROW = 3
-_VOTES_FORWARD, _VOTES_ANY, _VOTES_KEPT = 2, 5, 7
+_ALONG = const(10531)
+_ACROSS = const(9397)
+_ALONG_CURVE = const(12551)
+_ACROSS_CURVE = const(5604)
+_COS_CLEAR = const(14189)  # 30 degrees
+_TIPPED = const(11585)  # sine of 45 degrees
+_COS_SLIPPED = const(15826)  # 15 degrees
+_COS_UPRIGHT = const(14189)  # 30 degrees
+_IN_A_ROW = const(3)
+_VOTES_FORWARD = const(2)
+_VOTES_ANY = const(5)
+_VOTES_KEPT = const(7)
 
 
 class Stride:
@@ -53,21 +59,17 @@ class Stride:
 
     def __init__(self, contact, strapdown, up):
         self.contact = contact
-        self.length_mm = strapdown.length_mm
+        self.length_mm = length_mm = strapdown.length_mm
         self.ahead = strapdown.ahead
         self.up = up
-        self.curved = strapdown.half_turn > _TURNED
+        half_turn = strapdown.half_turn
+        self.curved = curved = half_turn > _TURNED
+        towards, away, tipped = strapdown.tipping
         # All of the tipping must lie within 30 degrees of the way.
-        towards = strapdown.towards
-        self.pushed_off = (
-            towards >= _TIPPED
-            and towards >= strapdown.away
-            and towards * ONE_Q14 >= strapdown.tipped * _COS_CLEAR
-        )
+        pushed_off = towards >= _TIPPED and towards >= away and towards * ONE_Q14 >= tipped * _COS_CLEAR
+        self.pushed_off = pushed_off
         # The foot turned rather than went.
-        self.pivoted = self.curved and (
-            self.length_mm < _CURVE_MM or (strapdown.half_turn > _PIVOTED and not self.pushed_off)
-        )
+        self.pivoted = curved and (length_mm < _CURVE_MM or (half_turn > _PIVOTED and not pushed_off))
         self.direction = UNKNOWN
         self.confidence = 0
 
@@ -80,9 +82,15 @@ class Stride:
 
 
 class Toe:
-    """mounting: a Mounting, or None where it is unknown."""
+    """mounting: a Mounting, or None where it is unknown.
+
+    known: whether a stride without push-off can be told to be forward. slipped: there is a mounting, and it
+    does not hold.
+    """
 
     def __init__(self, mounting):
+        self.known = mounting is not None
+        self.slipped = False
         self._mounting = mounting
         # What push-offs have shown, how many, and up in stance at the first of them.
         self._axis = [0, 0, 0]
@@ -90,37 +98,28 @@ class Toe:
         self._axis_up = None
         self._turned = _Doubt()
         self._tilted = _Doubt()
-
-    @property
-    def slipped(self):
-        """There is a mounting, and it does not hold."""
-        return self._turned.serious or self._tilted.serious
-
-    @property
-    def mounted(self):
-        """There is a mounting, and nothing speaks against it."""
-        return self._mounting is not None and not (self._turned.stirred or self._tilted.stirred)
-
-    @property
-    def known(self):
-        """Whether a stride without push-off can be told to be forward."""
-        return self.mounted or self._votes >= _VOTES_FORWARD
+        # Whether there is a mounting and nothing speaks against it.
+        self._mounted = mounting is not None
 
     def learn(self, stride, stance_up):
         """Take note of a stride and of up in the stance after it."""
+        mounting = self._mounting
         pushed_off = stride.pushed_off and not stride.pivoted
         if self._votes and dot_q14(stance_up, self._axis_up) < _COS_SLIPPED:
             self._votes = 0
         if pushed_off:
             self._vote(stride, stance_up)
-        if self._mounting:
-            along = stride.along(self._mounting.forward)
+        if mounting:
+            along = stride.along(mounting.forward)
             if pushed_off and along is not None:
                 self._turned.note(along < _ALONG)
-            if self._mounting.measured:
-                self._tilted.note(dot_q14(stance_up, self._mounting.gravity) < _COS_SLIPPED)
+            if mounting.measured:
+                self._tilted.note(dot_q14(stance_up, mounting.gravity) < _COS_SLIPPED)
             else:
                 self._tilted.note(along is None)
+            self.slipped = self._turned.serious or self._tilted.serious
+            self._mounted = not (self._turned.stirred or self._tilted.stirred)
+        self.known = self._mounted or self._votes >= _VOTES_FORWARD
 
     def judge(self, stride):
         """Fill in the direction and how sure it is."""
@@ -132,7 +131,7 @@ class Toe:
         if not self.known:
             return (FORWARD, 97) if stride.pushed_off else (UNKNOWN, 0)
         curved = stride.curved
-        along = stride.along(self._mounting.forward if self.mounted else self._axis)
+        along = stride.along(self._mounting.forward if self._mounted else self._axis)
         if along is None:
             return UNKNOWN, 0
         if abs(along) >= (_ALONG_CURVE if curved else _ALONG):
@@ -143,7 +142,7 @@ class Toe:
             clear = abs(along) <= ONE_Q14 // 2
         else:
             return UNKNOWN, 0
-        if direction != FORWARD and (stride.pushed_off or (not self.mounted and self._votes < _VOTES_ANY)):
+        if direction != FORWARD and (stride.pushed_off or (not self._mounted and self._votes < _VOTES_ANY)):
             return UNKNOWN, 0
         return direction, _confidence(stride, clear and not curved)
 
@@ -172,15 +171,12 @@ class _Doubt:
     """Is serious after three notes against in a row, until three in a row are not; stirred from the first on."""
 
     def __init__(self):
-        self.serious = False
+        self.serious = self.stirred = False
         self._changed = 0
-
-    @property
-    def stirred(self):
-        return self.serious or self._changed > 0
 
     def note(self, against):
         self._changed = 0 if against == self.serious else self._changed + 1
         if self._changed >= _IN_A_ROW:
             self.serious = against
             self._changed = 0
+        self.stirred = self.serious or self._changed > 0
