@@ -9,13 +9,14 @@ import ast
 import sys
 import types
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from retrostep import recording
 from retrostep.device_tree import device_root
-from retrostep.walker import Walk
+from retrostep.walker import Person, Walk
 
 VIPER_BITS, ORDINARY_BITS = 31, 30
 MODULES = (
@@ -183,6 +184,12 @@ def test_resampling_extreme_samples_stays_within_the_devices_words(gait, rate_mi
 def test_walking_stays_within_the_devices_words(gait):
     walk = Walk(seed=4).stand(1).walk("forward", steps=12).walk("backward", steps=8).stand(1)
     assert drive(gait, walk.recording(placement="waist").samples) >= 15
+
+
+def test_a_slow_walk_stays_within_the_devices_words(gait):
+    slow = replace(Person.drawn(1), cadence_per_min=43.0, step_per_height=0.25)
+    walk = Walk(seed=1, person=slow).stand(1).walk("forward", steps=16).turn(180).stand(1)
+    assert drive(gait, walk.recording(placement="waist").samples) >= 5
 
 
 def test_the_check_itself_notices_an_overflow(gait):

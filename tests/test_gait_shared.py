@@ -87,10 +87,10 @@ def test_indoor_walks_of_healthy_people_are_counted_and_forward(replayer):
     close, near = f1(recordings, replays, 0.1), f1(recordings, replays, 0.25)
     forward = share(directions(replays), "forward")
     show("ipol110", mape=mape, f1_100ms=close, f1_250ms=near, forward=forward)
-    assert mape <= 0.06
-    assert close >= 0.91
-    assert near >= 0.94
-    assert forward >= 0.99
+    assert mape <= 0.04
+    assert close >= 0.93
+    assert near >= 0.955
+    assert forward >= 0.995
 
 
 def test_steps_of_elderly_and_stroke_patients_are_counted(replayer):
@@ -99,23 +99,31 @@ def test_steps_of_elderly_and_stroke_patients_are_counted(replayer):
     mape = np.mean([count_error(*pair) for pair in zip(recordings, replays, strict=True)])
     forward = share(directions(replays), "forward")
     show("uniss", mape=mape, f1_250ms=f1(recordings, replays, 0.25), forward=forward)
-    assert mape <= 0.05
-    assert forward >= 0.97
+    assert mape <= 0.02
+    assert forward >= 0.99
+
+
+def test_slow_and_limping_patients_and_daily_activities_are_counted(replayer):
+    recordings = [one for one in load("waist/semio_*") + load("waist/mobgap_*") if len(one.steps)]
+    replays = replay_all(replayer, recordings)
+    mape = np.mean([count_error(*pair) for pair in zip(recordings, replays, strict=True)])
+    show("semio, mobgap", mape=mape, f1_250ms=f1(recordings, replays, 0.25))
+    assert mape <= 0.06
 
 
 @pytest.mark.parametrize("worn", ["back", "hip"])
 def test_backward_walking_from_motion_capture_is_backward(replayer, worn):
     counts = directions(replay_all(replayer, load(f"waist/*walk-back_*_waist_{worn}.npz")))
     show(f"bandai walk-back {worn}", steps=counts.total(), backward=share(counts, "backward"))
-    assert share(counts, "backward") >= 0.75
-    assert counts["backward"] >= 45
+    assert share(counts, "backward") >= 0.97
+    assert counts["backward"] >= 75
 
 
 def test_real_backward_walking_is_backward(replayer):
     counts = directions(replay_all(replayer, of_activity("waist/kuhar_*", "12:")))
     show("kuhar backward", steps=counts.total(), backward=share(counts, "backward"))
     assert counts["backward"] >= 25
-    assert counts["forward"] <= 1
+    assert counts["forward"] == 0
 
 
 def test_backward_walking_stays_backward_with_sensor_noise_and_a_clip_not_straight(replayer):
@@ -126,8 +134,8 @@ def test_backward_walking_stays_backward_with_sensor_noise_and_a_clip_not_straig
     ):
         counts = directions(replay_all(replayer, altered))
         show(f"bandai walk-back {name}", steps=counts.total(), backward=share(counts, "backward"))
-        assert share(counts, "backward") >= 0.75
-        assert counts["backward"] >= 90
+        assert share(counts, "backward") >= 0.97
+        assert counts["backward"] >= 140
 
 
 @pytest.mark.parametrize("activity", ["D01", "D02"])
@@ -144,7 +152,9 @@ def test_sitting_down_and_lying_down_count_nothing_backward(replayer, activity):
     assert counts["backward"] == 0
 
 
-@pytest.mark.parametrize(("activity", "most"), [("D03", 0.03), ("D04", 0.02), ("D05", 0.02), ("D06", 0.04)])
+@pytest.mark.parametrize(
+    ("activity", "most"), [("D03", 0.002), ("D04", 0.002), ("D05", 0.003), ("D06", 0.03)]
+)
 def test_jogging_and_stairs_are_not_called_backward(replayer, activity, most):
     counts = directions(replay_all(replayer, of_activity("waist/sisfall_D0*", activity)))
     show(f"sisfall {activity}", steps=counts.total(), backward=counts["backward"] / counts.total())
@@ -212,8 +222,8 @@ def test_steps_settle_within_about_a_second(replayer):
         known = [step for before, step in pairwise(one.steps) if step.decided_s != before.decided_s]
         waits += [step.decided_s - step.contact_s for step in known]
     show("settling", median_s=np.median(waits), p95_s=np.percentile(waits, 95))
-    assert np.median(waits) <= 1.1
-    assert np.percentile(waits, 95) <= 1.6
+    assert np.median(waits) <= 0.7
+    assert np.percentile(waits, 95) <= 1.1
 
 
 def test_replay_is_at_least_two_hundred_times_as_fast_as_walking(replayer):
