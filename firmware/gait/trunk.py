@@ -136,7 +136,9 @@ class TrunkTracker:
 
     def _direction_of(self, step, following):
         verdict = decide(step, self._previous, following)
-        return self._model.weigh(verdict, step, self._previous, following) if self._model else verdict
+        if not self._model:
+            return verdict
+        return self._model.weigh(verdict, step, self._previous, following, self.front)
 
     def _mistrust(self, index):
         self._clip.mistrust()
