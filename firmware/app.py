@@ -6,6 +6,7 @@ found, how a record looks or how a message travels; each of those is a module of
 
 import asyncio
 import gc
+import os
 import random
 import time
 from binascii import hexlify, unhexlify
@@ -65,6 +66,19 @@ def _mounting(text):
         return None
 
 
+def _installed_model(placement):
+    """The learned model (docs/training.md) for the waist; None: there is none, or it can't be used."""
+    try:
+        os.stat("/model.py")
+    except OSError:
+        return None
+    if placement != "waist":
+        return None
+    from firmware.installed_model import load
+
+    return load()
+
+
 class Device:
     """Everything that runs on one board."""
 
@@ -73,7 +87,8 @@ class Device:
         self.clock = Clock(time.ticks_ms, time.ticks_diff)
         placement = self.settings["placement"]
         self._mounting = _mounting(self.settings["mounting"])
-        self._pipeline = Pipeline(placement, self._mounting, RATE_MILLIHZ)
+        self._model = _installed_model(placement)
+        self._pipeline = Pipeline(placement, self._mounting, RATE_MILLIHZ, self._model)
         self.logbook = Logbook(
             LOG_FOLDER,
             self.clock.uptime_ms,
@@ -157,7 +172,7 @@ class Device:
             self._take_results()
             self._pipeline = None
             gc.collect()
-            self._pipeline = Pipeline(self.settings["placement"], self._mounting, RATE_MILLIHZ)
+            self._pipeline = Pipeline(self.settings["placement"], self._mounting, RATE_MILLIHZ, self._model)
             self._sample_clock.restart()
         self._cues.play(_CALIBRATION_CUES[calibration.state])
 
