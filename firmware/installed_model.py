@@ -15,15 +15,20 @@ _TAIL = len(_MARK) + 9
 def load(path=PATH):
     """The Model in the file, or None, with the reason printed, where it can't be used. Physics goes on alone."""
     try:
-        _check(path)
-        from firmware.gait.learned import Model
-
-        return Model(_module(path))
+        return read(path)
     except Exception as reason:
         # A model is optional, whatever is wrong with it.
         print("model: %s is not used: %s" % (path, reason or type(reason).__name__))
         print("model: physics decides alone; install a model anew, or remove it: retrostep model remove")
         return None
+
+
+def read(path=PATH):
+    """The Model in the file. A file that can't be used raises ValueError or OSError, or whatever its code raises."""
+    _check(path)
+    from firmware.gait.learned import Model
+
+    return Model(_module(path))
 
 
 def _check(path):

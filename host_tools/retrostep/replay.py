@@ -78,13 +78,18 @@ class Replay:
 
 
 class Replayer:
-    """One MicroPython interpreter for many recordings. Use it in a `with` statement."""
+    """One MicroPython interpreter for many recordings. Use it in a `with` statement.
 
-    def __init__(self) -> None:
+    model: the file of a learned model (docs/training.md) that has a say at the waist; ReplayError at the first replay
+    if the firmware refuses it.
+    """
+
+    def __init__(self, model: Path | None = None) -> None:
         use_device_code()
         from firmware.gait.mounting import Mounting
 
         self._clip = Mounting.clip().pack()
+        self._model = None if model is None else str(model.resolve())
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Replayer":
@@ -114,9 +119,9 @@ class Replayer:
         recording is in the clip's frame, unknown otherwise.
         """
         placement = placement or recording.placement
-        if mounting is None and recording.frame == "clip":
-            mounting = self._clip
-        job = {"placement": placement, "mounting": mounting.hex() if mounting else None}
+        job = self._job(recording, placement, mounting)
+        if self._model and placement == "waist":
+            job["model"] = self._model
         rate = recording.rate_hz
         model = ""
         steps: list[ReplayedStep] = []
@@ -124,23 +129,35 @@ class Replayer:
         cues: list[tuple[float, str]] = []
         for kind, *values in self._ask(recording, job):
             if kind == "step":
-                contact, decided, direction, confidence, stability = values
-                steps.append(
-                    ReplayedStep(
-                        contact / rate,
-                        decided / rate,
-                        DIRECTIONS[direction],
-                        confidence / 100,
-                        None if stability is None else stability / 100,
-                    )
-                )
+                steps.append(_step(values, rate))
             elif kind == "event" and values[1] in EVENT_KINDS:
                 events.append((values[0] / rate, values[1]))
             elif kind == "cue":
                 cues.append((values[0] / rate, values[1]))
             elif kind == "done":
                 model = values[0]
+            elif kind == "failed":
+                raise ReplayError(f"{self._model}: the firmware refuses this model: {values[0]}")
         return Replay(recording.duration_s, placement, model, steps, events, cues)
+
+    def features(self, recording: Recording) -> list[tuple[ReplayedStep, list[int] | None]]:
+        """The settled steps of a recording from the waist, each with what a learned model would be shown of it.
+
+        None where a step has no features: it opens a bout, or the mounting was not known then.
+        """
+        job = {**self._job(recording, "waist", None), "features": True}
+        found: list[tuple[ReplayedStep, list[int] | None]] = []
+        for kind, *values in self._ask(recording, job):
+            if kind == "step":
+                found.append((_step(values, recording.rate_hz), None))
+            elif kind == "features":
+                found[-1] = (found[-1][0], values[0])
+        return found
+
+    def _job(self, recording: Recording, placement: str, mounting: bytes | None) -> dict[str, Any]:
+        if mounting is None and recording.frame == "clip":
+            mounting = self._clip
+        return {"placement": placement, "mounting": mounting.hex() if mounting else None}
 
     def _ask(self, recording: Recording, job: dict[str, Any]) -> list[list[Any]]:
         if not MIN_RATE_HZ <= recording.rate_hz <= MAX_RATE_HZ:
@@ -184,6 +201,17 @@ class Replayer:
             with process:
                 if process.stdin is not None:
                     process.stdin.close()
+
+
+def _step(values: list[Any], rate_hz: float) -> ReplayedStep:
+    contact, decided, direction, confidence, stability = values
+    return ReplayedStep(
+        contact / rate_hz,
+        decided / rate_hz,
+        DIRECTIONS[direction],
+        confidence / 100,
+        None if stability is None else stability / 100,
+    )
 
 
 def _name(recording: Recording) -> str:

@@ -6,9 +6,11 @@ job a line from stdin, a JSON object:
     {"samples": PATH, "rate_millihz": R, "placement": P, "mounting": HEX or null}     replay
     {"samples": PATH, "rate_millihz": R, "placement": P, "calibrate": true}            learn the mounting
 
-where PATH is a file of interleaved little-endian int16 samples. Answers with JSON arrays, one a line, indices
-being sample numbers: ["step", contact, decided, direction, confidence, stability], ["event", index, kind],
-["cue", index, pattern], ["mounting", HEX], ["failed", reason]; after each job ["done", model].
+where PATH is a file of interleaved little-endian int16 samples. A replay may further have "model", the path of a
+learned model, or "features": true. Answers with JSON arrays, one a line, indices being sample numbers: ["step",
+contact, decided, direction, confidence, stability], ["features", values or null] of that step if they were asked for,
+["event", index, kind], ["cue", index, pattern], ["mounting", HEX], ["failed", reason]; after each job
+["done", model].
 
 The samples arrive in blocks of BLOCK, as the sensor's FIFO hands them over, so `decided` is when the device
 would have known.
@@ -42,15 +44,55 @@ def feed(path, process):
             process(block, count)
 
 
+class FeatureTap:
+    """In the place of a model: agrees with physics and keeps the features of each step that settled."""
+
+    def __init__(self):
+        from firmware.gait import learned
+
+        self.name = "tap"
+        self._features = learned.features
+        self._seen = []
+
+    def weigh(self, verdict, step, before, after, front):
+        # A step may be weighed again, or be dropped, before it is taken.
+        if self._seen and not self._seen[-1][0].taken:
+            self._seen.pop()
+        self._seen.append((step, self._features(step, before, after, front)))
+        return verdict
+
+    def take(self):
+        """Of the oldest settled step not asked for yet; None where it had no direction to weigh."""
+        return self._seen.pop(0)[1] if self._seen and self._seen[0][0].taken else None
+
+
+def chosen_model(job):
+    if job.get("features"):
+        return FeatureTap()
+    if not job.get("model"):
+        return None
+    from firmware.installed_model import read
+
+    return read(job["model"])
+
+
 def replay(job):
+    try:
+        model = chosen_model(job)
+    except Exception as reason:
+        print(json.dumps(("failed", str(reason) or type(reason).__name__)))
+        print(json.dumps(("done", "")))
+        return
     mounting = job["mounting"] and Mounting.unpack(binascii.unhexlify(job["mounting"]))
     cues = CuePolicy(mounting is not None or job["placement"] == "pocket")
-    pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"])
+    pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"], model)
 
     def report():
         for step in pipeline.take_steps():
             contact, decided, direction, confidence, stability = step
             print(json.dumps(("step", contact, decided, direction, confidence, stability)))
+            if job.get("features"):
+                print(json.dumps(("features", model.take())))
         for index, kind, detail in pipeline.take_events():
             print(json.dumps(("event", index, kind)))
             pattern = cues.on_event(index, kind, detail)
