@@ -126,6 +126,9 @@ class Device:
         return CuePolicy(known or self.settings["placement"] == "pocket")
 
     def _on_presses(self, presses):
+        if self._imu is not None and self._link.mark(self._imu.next_index, presses):
+            # A host records: presses label the recording.
+            return
         if presses == _CALIBRATE_PRESSES:
             self.calibrate(protocol.CALIBRATE_START)
         elif presses == 1 and self._clip_doubted:
@@ -198,6 +201,7 @@ class Device:
         self._pipeline.process(imu.samples, count)
         self._sample_clock.observe(self._pipeline.sample_index, read_at_ms * 1000)
         self._take_results()
+        self._link.raw_block(imu.first_index, imu.samples, count)
         if self._calibration.active and self._calibration.process(imu.samples, count):
             self._follow_calibration()
         if self._wear.process(imu.samples, count) and self._pipeline.doubt_clip():
@@ -294,6 +298,7 @@ class Device:
             "log_bytes": journal.bytes_used,
             "battery_mv": self._battery_mv(),
             "clock_set": 1 if self.clock.utc_ms() is not None else 0,
+            "sample_period_ns": self._sample_clock.period_ns if self._sample_clock is not None else 0,
         }
 
     async def _housekeeping(self):

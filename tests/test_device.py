@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from firmware import steplog_decoder
 from firmware.gait.mounting import Mounting
-from retrostep import flash
+from retrostep import cli, flash, recording
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.device_tree import device_files
@@ -352,26 +352,52 @@ def test_flash_copies_what_changed_and_leaves_the_log_alone(image, tmp_path, two
 
 
 def test_the_command_line_syncs_shows_and_reports(image, tmp_path, two_minutes):
-    from retrostep.cli import app
-
     db = str(tmp_path / "cli.sqlite3")
     runner = CliRunner()
     with VirtualBoard(image, walk=two_minutes.samples, speed=0) as board:
         board.advance(two_minutes.duration_s + 4)
         board.set_speed(1.0)
-        done = runner.invoke(app, ["sync", "--port", board.port, "--db", db, "--json"])
+        done = runner.invoke(cli.app, ["sync", "--port", board.port, "--db", db, "--json"])
         assert done.exit_code == 0, done.output
-        status = json.loads(runner.invoke(app, ["status", "--port", board.port, "--db", db, "--json"]).stdout)
+        status = json.loads(
+            runner.invoke(cli.app, ["status", "--port", board.port, "--db", db, "--json"]).stdout
+        )
     report = json.loads(
-        runner.invoke(app, ["report", "--db", db, "--json", "--zone", "Europe/Berlin"]).stdout
+        runner.invoke(cli.app, ["report", "--db", db, "--json", "--zone", "Europe/Berlin"]).stdout
     )
     assert status["device"]["acknowledged"] >= status["devices"][0]["records"]
     assert status["device"]["clock_set"] == 1
     (day,) = report["days"]
     assert day["steps"]["backward"] == status["device"]["backward_steps"]
     assert day["steps"]["forward"] == status["device"]["forward_steps"]
-    text = runner.invoke(app, ["report", "--db", db]).stdout
+    text = runner.invoke(cli.app, ["report", "--db", db]).stdout
     assert "backward" in text
+
+
+def test_a_recording_by_cable_holds_what_the_sensor_felt_labelled_by_presses(image, tmp_path):
+    walk = Walk(seed=5).stand(2).walk("forward", seconds=20).recording("waist")
+    out = tmp_path / "a07_mixed_1.npz"
+    arguments = ["record", str(out), "--seconds", "6", "--labels", "forward,backward", "--subject", "a07"]
+    with VirtualBoard(image, walk=walk.samples, speed=0, script=[(5_000, "press", 80)]) as board:
+        board.advance(2)
+        board.set_speed(1.0)
+        done = CliRunner().invoke(cli.app, [*arguments, "--port", board.port, "--may-train"])
+        assert done.exit_code == 0, done.output
+        board.set_speed(0)
+        board.advance(20)
+        steps = synced(board, tmp_path).steps
+    recorded = recording.load(out)
+    assert recorded.duration_s == pytest.approx(6, abs=0.5)
+    assert recorded.rate_hz == pytest.approx(104.17 * 1.006, rel=0.002)
+    assert list(recorded.span_label) == ["forward", "backward"]
+    assert recorded.spans[0][1] == pytest.approx(3, abs=0.8)
+    assert recorded.meta["may_train"] is True
+    # The same motion as the feed, but for the sensor's own clock.
+    begin = round(2.0 * 104)
+    felt = walk.samples[begin : begin + 5 * 104, 2].astype(float)
+    assert np.std(recorded.samples[:, 2]) == pytest.approx(np.std(felt), rel=0.2)
+    # Recording costs no step.
+    assert len(steps) >= 0.9 * len(walk.step_times_s())
 
 
 def test_an_hour_of_walking_takes_well_under_a_minute(image, tmp_path):

@@ -8,11 +8,14 @@ import asyncio
 import sys
 
 from firmware.link.framing import decode_line, encode_line
+from firmware.link.protocol import CHANNELS
 from firmware.link.session import Session
 
 # Base64 of the longest request with its CRC stays below this; longer input is no request.
 _MAX_LINE_BYTES = 256
 _NEWLINE = 10
+# A block of the FIFO's watermark is one message.
+_RAW_SAMPLES = 26
 
 
 class CableLink:
@@ -33,6 +36,22 @@ class CableLink:
         message = self._session.live_step(contact_ms, direction, confidence, stability)
         if message:
             self._stdout.write(encode_line(message))
+
+    def raw_block(self, first_index, samples, count):
+        """Hand a block of samples to a recording host; nothing to any other."""
+        if not self._session.wants_raw:
+            return
+        for at in range(0, count, _RAW_SAMPLES):
+            part = memoryview(samples)[at * CHANNELS :]
+            message = self._session.raw_block(first_index + at, part, min(_RAW_SAMPLES, count - at))
+            self._stdout.write(encode_line(message))
+
+    def mark(self, next_index, presses):
+        """Tell a recording host that the button was pressed; True if there is one."""
+        if not self._session.wants_raw:
+            return False
+        self._stdout.write(encode_line(self._session.mark(next_index, presses)))
+        return True
 
     async def run(self):
         """Serve requests for ever."""

@@ -13,9 +13,12 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     IDENTIFY -                                         - (the motor buzzes)
     CALIBRATE u8 0 ask, 1 start, 2 cancel,             u8 state (calibration.STATES), u8 steps so far, u8 quality
               3 the clip sits as it did                of the stored mounting, UTF-8 reason of a failure
+    RAW      u8 1 on, 0 off                            u8 the same; then RAW_BLOCK and MARK messages, tag 0
     RECORDS  (answer to READ) whole journal records as they lie in the log, each with its own CRC-32
     END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now
     LIVE_STEP (unasked) u32 uptime of the contact in cs, u8 direction, u8 confidence %, u8 stability or 255
+    RAW_BLOCK (unasked) u32 number of the first sample, then int16 acc x y z, gyr x y z of each (0.488 mg, 70 mdps)
+    MARK     (unasked) u32 number of the next sample, u8 presses: the button was pressed while RAW is on
     ERROR    u8 code, UTF-8 text: what was seen, expected, to do
 
 An answer's opcode is the request's plus 0x80. Fields are u8 key, u8 length, value; unknown keys are skipped, so
@@ -34,10 +37,13 @@ ANCHOR = 0x05
 LIVE = 0x06
 IDENTIFY = 0x07
 CALIBRATE = 0x08
+RAW = 0x09
 ANSWER = 0x80
 RECORDS = 0x90
 END = 0x91
 LIVE_STEP = 0x92
+RAW_BLOCK = 0x93
+MARK = 0x94
 ERROR = 0xFF
 
 ERROR_UNKNOWN = 1
@@ -48,6 +54,7 @@ CALIBRATE_ASK, CALIBRATE_START, CALIBRATE_CANCEL, CALIBRATE_CONFIRM = range(4)
 
 MAX_MESSAGE_BYTES = 560
 MAX_READ_BYTES = 16384
+CHANNELS = 6
 STABILITY_NONE = 255
 
 # Status fields: key, name, struct format (None: UTF-8 text).
@@ -75,6 +82,7 @@ FIELDS = (
     (21, "log_bytes", "<I"),
     (22, "battery_mv", "<H"),
     (23, "clock_set", "<B"),
+    (24, "sample_period_ns", "<I"),
 )
 
 

@@ -10,7 +10,7 @@ from journal import RECORD_BYTES, encode_record
 from firmware.link import protocol
 from firmware.steplog import SOURCE_HOST
 
-# A host that wants live steps says so again within this time; one that vanished stops costing.
+# A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
 LIVE_LEASE_MS = 60_000
 
 
@@ -25,6 +25,7 @@ class Session:
         self._device = device
         self._limit = records_per_message_bytes
         self._live_until_ms = 0
+        self._raw_until_ms = 0
         self._answers = {
             protocol.STATUS: self._status,
             protocol.ACK: self._acknowledge,
@@ -33,6 +34,7 @@ class Session:
             protocol.LIVE: self._live,
             protocol.IDENTIFY: self._identify,
             protocol.CALIBRATE: self._calibrate,
+            protocol.RAW: self._raw,
         }
 
     async def handle(self, data, send):
@@ -85,8 +87,16 @@ class Session:
 
     def _live(self, body):
         (wanted,) = protocol.unpack("<B", body)
-        self._live_until_ms = self._device.clock.uptime_ms() + LIVE_LEASE_MS if wanted else 0
+        self._live_until_ms = self._lease_end_ms(wanted)
         return bytes([1 if wanted else 0])
+
+    def _raw(self, body):
+        (wanted,) = protocol.unpack("<B", body)
+        self._raw_until_ms = self._lease_end_ms(wanted)
+        return bytes([1 if wanted else 0])
+
+    def _lease_end_ms(self, wanted):
+        return self._device.clock.uptime_ms() + LIVE_LEASE_MS if wanted else 0
 
     def _identify(self, body):
         self._device.identify()
@@ -129,3 +139,17 @@ class Session:
         score = protocol.STABILITY_NONE if stability is None else stability
         body = protocol.pack_u32(contact_ms // 10) + bytes([direction, confidence, score])
         return protocol.message(protocol.LIVE_STEP, 0, body)
+
+    @property
+    def wants_raw(self):
+        """Whether this host takes raw samples and marks now."""
+        return self._device.clock.uptime_ms() < self._raw_until_ms
+
+    def raw_block(self, first_index, samples, count):
+        """The RAW_BLOCK message for a block of samples."""
+        block = memoryview(samples)[: count * protocol.CHANNELS]
+        return protocol.message(protocol.RAW_BLOCK, 0, protocol.pack_u32(first_index) + bytes(block))
+
+    def mark(self, next_index, presses):
+        """The MARK message for a press of the button."""
+        return protocol.message(protocol.MARK, 0, protocol.pack_u32(next_index) + bytes([min(presses, 255)]))

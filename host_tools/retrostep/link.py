@@ -70,6 +70,22 @@ class LiveStep:
 
 
 @dataclass(frozen=True)
+class RawBlock:
+    """Samples as the sensor gave them: little-endian int16, acc x y z, gyr x y z of each."""
+
+    first_sample: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The button was pressed while raw samples are sent."""
+
+    next_sample: int
+    presses: int
+
+
+@dataclass(frozen=True)
 class ClockReading:
     """One comparison of the device's uptime with the host's clock."""
 
@@ -95,10 +111,12 @@ class Link:
         self,
         transport: Transport,
         on_live_step: Callable[[LiveStep], None] | None = None,
+        on_raw: Callable[[RawBlock | Mark], None] | None = None,
         utc_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._transport = transport
         self._on_live_step = on_live_step
+        self._on_raw = on_raw
         self._utc_ms = utc_ms
         self._tag = 0
 
@@ -112,16 +130,15 @@ class Link:
                 while True:
                     message = await asyncio.wait_for(self._transport.receive(), ANSWER_TIMEOUT_S)
                     code, tag, content = protocol.split(message)
-                    if code == protocol.LIVE_STEP:
-                        self._live_step(content)
-                    elif tag != self._tag:
+                    if self._unasked(code, content):
                         continue
-                    elif code == protocol.ERROR:
+                    if tag != self._tag:
+                        continue
+                    if code == protocol.ERROR:
                         raise Refused(f"{self._transport.name} refused: {bytes(content[1:]).decode()}")
-                    else:
-                        answers.append((code, content))
-                        if code == last:
-                            return answers
+                    answers.append((code, content))
+                    if code == last:
+                        return answers
             except asyncio.TimeoutError:
                 continue
         raise NoAnswer(
@@ -129,6 +146,21 @@ class Link:
             f"start the app with `mpremote connect {self._transport.name} reset`; if the port is another device's, "
             "`retrostep ports` lists what there is"
         )
+
+    def _unasked(self, code: int, content: bytes) -> bool:
+        """Hand on a message that answers no request; True if it was one."""
+        if code == protocol.LIVE_STEP:
+            self._live_step(content)
+        elif code == protocol.RAW_BLOCK:
+            if self._on_raw is not None:
+                (first,) = protocol.unpack("<I", content)
+                self._on_raw(RawBlock(first, bytes(content[4:])))
+        elif code == protocol.MARK:
+            if self._on_raw is not None:
+                self._on_raw(Mark(*protocol.unpack("<IB", content)))
+        else:
+            return False
+        return True
 
     def _live_step(self, content: bytes) -> None:
         if self._on_live_step is None:
@@ -213,12 +245,15 @@ class Link:
         state, steps, quality = protocol.unpack("<BBB", answer)
         return CalibrationState(STATES[state], steps, quality, bytes(answer[3:]).decode())
 
+    async def raw(self, on: bool) -> None:
+        """Start (for a minute; ask again to go on) or stop raw samples and marks. Raises LinkError."""
+        await self._ask(protocol.RAW, bytes([on]))
+
     async def listen(self) -> None:
-        """Wait for LIVE_STEP messages until cancelled. Raises LinkError."""
+        """Wait for live steps, raw samples and marks until cancelled. Raises LinkError."""
         while True:
             code, _, content = protocol.split(await self._transport.receive())
-            if code == protocol.LIVE_STEP:
-                self._live_step(content)
+            self._unasked(code, content)
 
 
 def split_records(data: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -1,0 +1,138 @@
+"""Takes raw samples from a device into a recording, labelled by presses of its button.
+
+The labels given are walked through in order: the first holds from the start, every press goes on to the next one.
+The device counts and logs on meanwhile. Samples that the sensor lost end the recording there: what a walk looked like
+in a hole is not to be invented. The rate is the one the device has measured of its sensor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from retrostep.link import Link, LinkError, Mark, RawBlock
+from retrostep.recording import ACC_LSB_G, DIRECTIONS, FORMAT, GYR_LSB_DPS, Recording
+
+RENEWAL_S = 20.0
+_CHANNELS = 6
+
+
+class RecordingBroken(LinkError):
+    """The device sent too little to make a recording of."""
+
+
+@dataclass
+class Capture:
+    """What came in so far. broken_at: number of the sample before which some are missing."""
+
+    labels: Sequence[str]
+    rate_hz: float
+    blocks: list[np.ndarray] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+    first_sample: int | None = None
+    next_sample: int = 0
+    broken_at: int | None = None
+
+    def take(self, message: RawBlock | Mark) -> None:
+        """A message of the device, in order of arrival."""
+        if isinstance(message, Mark):
+            self.marks.append(message.next_sample)
+            return
+        if self.first_sample is None:
+            self.first_sample = self.next_sample = message.first_sample
+        if self.broken_at is None and message.first_sample != self.next_sample:
+            self.broken_at = message.first_sample
+        if self.broken_at is None:
+            block = np.frombuffer(message.data, "<i2").reshape(-1, _CHANNELS)
+            self.blocks.append(block)
+            self.next_sample += len(block)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of what was taken."""
+        return (self.next_sample - (self.first_sample or 0)) / self.rate_hz
+
+    @property
+    def label(self) -> str:
+        """The label that holds now."""
+        return self.labels[min(len(self.marks), len(self.labels) - 1)]
+
+    def spans(self) -> tuple[np.ndarray, np.ndarray]:
+        """(from, to) in s and the label of each part between two presses."""
+        begin = self.first_sample or 0
+        inside = [mark for mark in self.marks if begin < mark < self.next_sample]
+        edges = [0.0, *((mark - begin) / self.rate_hz for mark in inside), self.duration_s]
+        names = [self.labels[min(number, len(self.labels) - 1)] for number in range(len(edges) - 1)]
+        return np.array(list(pairwise(edges)), np.float32).reshape(-1, 2), np.array(names)
+
+    def recording(self, meta: dict[str, Any]) -> Recording:
+        """The recording; `meta` is completed with what the format fixes. Raises RecordingBroken if nothing came."""
+        if not self.blocks:
+            raise RecordingBroken("no samples came: is the sensor well? `retrostep status` shows its faults")
+        spans, names = self.spans()
+        return Recording(
+            samples=np.concatenate(self.blocks),
+            meta={
+                "format": FORMAT,
+                "rate_hz": round(self.rate_hz, 3),
+                "acc_lsb_g": ACC_LSB_G,
+                "gyr_lsb_dps": GYR_LSB_DPS,
+                "directions": list(DIRECTIONS),
+                "has_gyro": True,
+                "virtual": False,
+                "step_count": -1,
+                **meta,
+            },
+            spans=spans,
+            span_label=names,
+        )
+
+
+async def record(
+    make_link: Callable[[Callable[[RawBlock | Mark], None]], Link],
+    labels: Sequence[str],
+    seconds: float,
+    on_progress: Callable[[Capture], None] = lambda capture: None,
+) -> tuple[Capture, dict[str, Any]]:
+    """Record `seconds` (of the device's samples); returns the capture and the device's status. Raises LinkError.
+
+    Ends early where samples are missing (Capture.broken_at) or when cancelled.
+    """
+    received: list[RawBlock | Mark] = []
+    link = make_link(received.append)
+    status = await link.status()
+    if not status["sample_period_ns"]:
+        raise RecordingBroken(
+            "the device has no working sensor: check its wiring, `retrostep status` shows its faults"
+        )
+    capture = Capture(labels, 1e9 / status["sample_period_ns"])
+    await link.raw(True)
+    renewed_s = 0.0
+    listener = asyncio.create_task(link.listen())
+    try:
+        while capture.duration_s < seconds and capture.broken_at is None:
+            await asyncio.sleep(0.1)
+            while received:
+                capture.take(received.pop(0))
+            on_progress(capture)
+            if listener.done():
+                await listener
+            if capture.duration_s - renewed_s > RENEWAL_S:
+                renewed_s = capture.duration_s
+                listener.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await listener
+                await link.raw(True)
+                listener = asyncio.create_task(link.listen())
+    finally:
+        listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listener
+    await link.raw(False)
+    return capture, status
