@@ -26,6 +26,7 @@ MODULES = (
     ("firmware.gait.direction", "firmware/gait/direction.py"),
     ("firmware.gait.rhythm", "firmware/gait/rhythm.py"),
     ("firmware.gait.steps", "firmware/gait/steps.py"),
+    ("firmware.gait.shoe_vectors", "firmware/gait/shoe_vectors.py"),
     ("firmware.gait.shoe_stance", "firmware/gait/shoe_stance.py"),
     ("firmware.gait.shoe_strapdown", "firmware/gait/shoe_strapdown.py"),
     ("firmware.gait.shoe_toe", "firmware/gait/shoe_toe.py"),

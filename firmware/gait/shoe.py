@@ -24,13 +24,13 @@ stride must be 0.7 m long.
 
 from array import array
 
-from fixedpoint import dot_q14, unit_q14
 from micropython import const
 
 from firmware.gait.direction import UNKNOWN
 from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, SWING_WORDS, StanceFinder
 from firmware.gait.shoe_strapdown import Strapdown
 from firmware.gait.shoe_toe import Stride, Toe
+from firmware.gait.shoe_vectors import blend, dot
 
 _PAIR_SAMPLES = const(312)  # 3 s
 _LOST_SAMPLES = const(520)  # 5 s
@@ -62,10 +62,6 @@ class StrideTracker:
         self._waiting = []
         self.restart()
 
-    @property
-    def walking(self):
-        return self._last is not None
-
     def restart(self):
         """Begin anew. Strides that wait to be settled are forgotten."""
         self._stances.restart()
@@ -79,7 +75,9 @@ class StrideTracker:
         self._tilt_index = None
         # When the newest stride that counted was; one that waits for another to count; those that wait for
         # the toe's axis.
-        self._last = self._alone = None
+        self._last = 0
+        self._alone = None
+        self.walking = False
         self._waiting.clear()
 
     def feed(self, frame, count):
@@ -90,13 +88,14 @@ class StrideTracker:
                 self._swing(*self._stances.swings[at : at + SWING_WORDS])
         if self._waiting:
             self._settle()
-        if self._last is not None and self._index - self._last > _PAIR_SAMPLES:
-            self._last = None
+        if self.walking and self._index - self._last > _PAIR_SAMPLES:
+            self.walking = False
 
     def finish(self):
         """No more samples follow these."""
         self._settle(finished=True)
-        self._last = self._alone = None
+        self._alone = None
+        self.walking = False
 
     def _swing(self, first, last, peak, running):
         stances, way, flat = self._stances, self._strapdown, self._flat
@@ -105,9 +104,9 @@ class StrideTracker:
         stances.up(last, up_after)
         if self._flat_index is None or last - self._flat_index > _LOST_SAMPLES:
             flat[:] = up
-        if dot_q14(flat, up_after) < (_COS_RETURNED_RUNNING if running else _COS_RETURNED):
+        if dot(flat, up_after) < (_COS_RETURNED_RUNNING if running else _COS_RETURNED):
             # Quiet, but not flat again: in mid-swing, or the clip was knocked.
-            if self._tilt_index is None or dot_q14(self._tilt, up_after) < _COS_SAME:
+            if self._tilt_index is None or dot(self._tilt, up_after) < _COS_SAME:
                 self._tilt[:] = up_after
                 self._tilt_index = last
             if last - self._tilt_index < _TILTED_SAMPLES:
@@ -121,7 +120,7 @@ class StrideTracker:
             return
         self._flat_index = last
         if not running:
-            unit_q14(*[3 * flat[c] + up_after[c] for c in range(3)], flat)
+            blend(flat, up_after, 3)
         if way.length_mm < _SHIFT_MM + ((_TURN_MM * way.half_turn) >> 13):
             return
         stances.learn_peak(peak)
@@ -144,11 +143,12 @@ class StrideTracker:
         alone, self._alone = self._alone, None
         if alone is not None and stride.contact - alone.contact <= _PAIR_SAMPLES:
             self._waiting.append(alone)
-        elif self._last is None and stride.length_mm < _ALONE_MM:
+        elif not self.walking and stride.length_mm < _ALONE_MM:
             self._alone = stride
             return
         self._waiting.append(stride)
         self._last = stride.contact
+        self.walking = True
         self._settle()
 
     def _settle(self, finished=False):

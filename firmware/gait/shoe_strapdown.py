@@ -24,6 +24,8 @@ import micropython
 from fixedpoint import WORD_SHIFT
 from micropython import const
 
+from firmware.gait.shoe_vectors import root
+
 # Words of the work array: shift, gyroscope offset, up, way, attitude w x y z; the same where the foot was
 # tipped most, early and late; results.
 _BIAS = const(1)
@@ -33,17 +35,6 @@ _AHEAD = const(23)
 _HALF_TURN = const(26)
 _TOWARDS = const(27)
 _WORDS = const(30)
-
-
-@micropython.viper
-def _root(n: int) -> int:
-    root = 0
-    bit = 1 << 14
-    while bit:
-        if (root + bit) * (root + bit) <= n:
-            root += bit
-        bit >>= 1
-    return root
 
 
 @micropython.viper
@@ -168,7 +159,7 @@ def _describe(work: ptr32):
     x -= climb * up_x >> 14
     y -= climb * up_y >> 14
     z -= climb * up_z >> 14
-    length = int(_root(x * x + y * y + z * z))
+    length = int(root(x * x + y * y + z * z))
     work[22] = length
     if length:
         doublings = 0
@@ -182,7 +173,7 @@ def _describe(work: ptr32):
         sine += ((work[12] << sh) >> sh) * up_y >> 15
         sine += ((work[13] << sh) >> sh) * up_z >> 15
         cosine = ((work[10] << sh) >> sh) >> 1
-        norm = int(_root(cosine * cosine + sine * sine)) + 1
+        norm = int(root(cosine * cosine + sine * sine)) + 1
         cosine = (cosine << 14) // norm
         sine = (sine << 14) // norm
         left_x = (up_y * z - up_z * y) >> 14
@@ -191,7 +182,7 @@ def _describe(work: ptr32):
         x = (x * cosine - left_x * sine) >> 14
         y = (y * cosine - left_y * sine) >> 14
         z = (z * cosine - left_z * sine) >> 14
-        norm = int(_root(x * x + y * y + z * z)) + 1
+        norm = int(root(x * x + y * y + z * z)) + 1
         x = (x << 14) // norm
         y = (y << 14) // norm
         z = (z << 14) // norm
@@ -219,7 +210,7 @@ def _describe(work: ptr32):
             else:
                 work[27] = towards
                 upright = (foot_x * up_x + foot_y * up_y + foot_z * up_z) >> 14
-                work[29] = int(_root((1 << 28) - upright * upright))
+                work[29] = int(root((1 << 28) - upright * upright))
 
 
 class Strapdown:
@@ -242,7 +233,7 @@ class Strapdown:
 
     @property
     def ahead(self):
-        return tuple(self._work[_AHEAD:_HALF_TURN])
+        return self._work[_AHEAD:_HALF_TURN]
 
     @property
     def tipping(self):

@@ -26,10 +26,13 @@ That walking backward never shows a push-off is anatomy; it held in all backward
 and of the simulated walker, but no real backward walking with a sensor at the shoe was at hand.
 """
 
-from fixedpoint import ONE_Q14, dot_q14, isqrt, unit_q14
+from array import array
+
+from fixedpoint import ONE_Q14
 from micropython import const
 
 from firmware.gait.direction import BACKWARD, FORWARD, SIDEWAYS, UNKNOWN
+from firmware.gait.shoe_vectors import UPRIGHT, blend, dot, level_cosine
 
 _IN_PLACE_MM = const(150)
 _CURVE_MM = const(500)
@@ -44,7 +47,6 @@ _ACROSS_CURVE = const(5604)
 _COS_CLEAR = const(14189)  # 30 degrees
 _TIPPED = const(11585)  # sine of 45 degrees
 _COS_SLIPPED = const(15826)  # 15 degrees
-_COS_UPRIGHT = const(14189)  # 30 degrees
 _IN_A_ROW = const(3)
 _VOTES_FORWARD = const(2)
 _VOTES_ANY = const(5)
@@ -73,13 +75,6 @@ class Stride:
         self.direction = UNKNOWN
         self.confidence = 0
 
-    def along(self, axis):
-        """Cosine (Q14) of the angle between the way and an axis made level; None where the axis stands up."""
-        along_up = dot_q14(axis, self.up)
-        if abs(along_up) > _COS_UPRIGHT:
-            return None
-        return dot_q14(self.ahead, axis) * ONE_Q14 // isqrt(ONE_Q14 * ONE_Q14 - along_up * along_up)
-
 
 class Toe:
     """mounting: a Mounting, or None where it is unknown.
@@ -92,8 +87,11 @@ class Toe:
         self.known = mounting is not None
         self.slipped = False
         self._mounting = mounting
+        if mounting:
+            self._forward = array("i", mounting.forward)
+            self._gravity = array("i", mounting.gravity)
         # What push-offs have shown, how many, and up in stance at the first of them.
-        self._axis = [0, 0, 0]
+        self._axis = array("i", (0, 0, 0))
         self._votes = 0
         self._axis_up = None
         self._turned = _Doubt()
@@ -105,18 +103,18 @@ class Toe:
         """Take note of a stride and of up in the stance after it."""
         mounting = self._mounting
         pushed_off = stride.pushed_off and not stride.pivoted
-        if self._votes and dot_q14(stance_up, self._axis_up) < _COS_SLIPPED:
+        if self._votes and dot(stance_up, self._axis_up) < _COS_SLIPPED:
             self._votes = 0
         if pushed_off:
             self._vote(stride, stance_up)
         if mounting:
-            along = stride.along(mounting.forward)
-            if pushed_off and along is not None:
+            along = level_cosine(stride.ahead, stride.up, self._forward)
+            if pushed_off and along != UPRIGHT:
                 self._turned.note(along < _ALONG)
             if mounting.measured:
-                self._tilted.note(dot_q14(stance_up, mounting.gravity) < _COS_SLIPPED)
+                self._tilted.note(dot(stance_up, self._gravity) < _COS_SLIPPED)
             else:
-                self._tilted.note(along is None)
+                self._tilted.note(along == UPRIGHT)
             self.slipped = self._turned.serious or self._tilted.serious
             self._mounted = not (self._turned.stirred or self._tilted.stirred)
         self.known = self._mounted or self._votes >= _VOTES_FORWARD
@@ -131,8 +129,8 @@ class Toe:
         if not self.known:
             return (FORWARD, 97) if stride.pushed_off else (UNKNOWN, 0)
         curved = stride.curved
-        along = stride.along(self._mounting.forward if self._mounted else self._axis)
-        if along is None:
+        along = level_cosine(stride.ahead, stride.up, self._forward if self._mounted else self._axis)
+        if along == UPRIGHT:
             return UNKNOWN, 0
         if abs(along) >= (_ALONG_CURVE if curved else _ALONG):
             direction = FORWARD if along > 0 else BACKWARD
@@ -148,12 +146,11 @@ class Toe:
 
     def _vote(self, stride, stance_up):
         axis, ahead = self._axis, stride.ahead
-        if self._votes and dot_q14(ahead, axis) < _COS_CLEAR:
+        if self._votes and dot(ahead, axis) < _COS_CLEAR:
             self._votes = 0
         if not self._votes:
             self._axis_up = stance_up
-        kept = min(self._votes, _VOTES_KEPT)
-        unit_q14(*[axis[c] * kept + ahead[c] for c in range(3)], axis)
+        blend(axis, ahead, min(self._votes, _VOTES_KEPT))
         self._votes += 1
 
 
