@@ -37,6 +37,9 @@ def evaluate(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A seeded sample, for a first look.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of noise, cuts and sample.")] = 1,
+    model: Annotated[
+        Path | None, typer.Option(help="With this learned model (docs/training.md).", dir_okay=False)
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Recordings replayed at a time.", min=1)] = 2,
 ) -> None:
     """Replay a folder of labelled recordings and print how right the firmware is.
@@ -59,6 +62,7 @@ def evaluate(
                 quick=quick,
                 seed=seed,
                 jobs=jobs,
+                model=model,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
     except evaluation.NoRecordings as error:

@@ -35,6 +35,9 @@ def replay(
     tilt_deg: Annotated[float, typer.Option(help="Then tilt it about its own y axis.")] = 0.0,
     rate_hz: Annotated[float | None, typer.Option(help="Resample to this rate, 20 to 250 Hz.")] = None,
     noise: Annotated[int | None, typer.Option(help="Add sensor noise with this seed.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="With this learned model (docs/training.md).", dir_okay=False)
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Recordings replayed at a time.", min=1)] = 1,
 ) -> None:
     """Run the firmware's gait code over recordings and print the steps it finds.
@@ -69,7 +72,7 @@ def replay(
 
     def run(path: Path) -> Replay | Exception:
         if not hasattr(workers, "replayer"):
-            workers.replayer = Replayer()
+            workers.replayer = Replayer(model)
             replayers.append(workers.replayer)
         try:
             return workers.replayer.replay(prepared(path), placement, mounting)

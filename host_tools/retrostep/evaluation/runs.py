@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from threading import local
 from typing import TypeVar
 
@@ -13,16 +14,19 @@ Answer = TypeVar("Answer")
 
 
 def each(
-    jobs: Iterable[Job], work: Callable[[Replayer, Job], Answer], parallel: int
+    jobs: Iterable[Job],
+    work: Callable[[Replayer, Job], Answer],
+    parallel: int,
+    model: Path | None = None,
 ) -> Iterator[tuple[Job, Answer]]:
-    """(job, work(replayer, job)) in the order of the jobs, `parallel` of them at a time."""
+    """(job, work(replayer, job)) in the order of the jobs, `parallel` of them at a time; model: as for Replayer."""
     jobs = list(jobs)
     own = local()
     with ExitStack() as replayers:
 
         def run(job: Job) -> Answer:
             if not hasattr(own, "replayer"):
-                own.replayer = replayers.enter_context(Replayer())
+                own.replayer = replayers.enter_context(Replayer(model))
             return work(own.replayer, job)
 
         pool = ThreadPoolExecutor(parallel)

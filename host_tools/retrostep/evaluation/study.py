@@ -82,12 +82,14 @@ def evaluate(
     quick: bool = False,
     seed: int = 1,
     jobs: int = 2,
+    model: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Replay all recordings below `folder`.
 
     only: sources to take, default all. quick: a seeded sample of each activity of each source. jobs: replays at a
-    time. progress: called with (done, all). Raises NoRecordings; a file that is no recording is named in `skipped`.
+    time. model: the file of a learned model that has a say. progress: called with (done, all). Raises NoRecordings; a
+    file that is no recording is named in `skipped`.
     """
     began = time.monotonic()
     only = tuple(only)
@@ -110,18 +112,20 @@ def evaluate(
             progress(done, total)
 
     trials: list[Trial] = []
-    for (_, facts, _, _), outcome in runs.each(work, lambda replayer, job: _trial(replayer, job, seed), jobs):
+    for (_, facts, _, _), outcome in runs.each(
+        work, lambda replayer, job: _trial(replayer, job, seed), jobs, model
+    ):
         if isinstance(outcome, Trial):
             trials.append(outcome)
         else:
             skipped.append(f"{facts.file}: {outcome}")
         advance()
     short: list[Bout] = []
-    for _, bout in runs.each(cuts, lambda replayer, job: bouts.replayed(replayer, job, seed), jobs):
+    for _, bout in runs.each(cuts, lambda replayer, job: bouts.replayed(replayer, job, seed), jobs, model):
         short.append(bout)
         advance()
     walked: list[Trial] = []
-    for _, trial in runs.each(walks, simulated.replayed, jobs):
+    for _, trial in runs.each(walks, simulated.replayed, jobs, model):
         walked.append(trial)
         advance()
     lags_s = lags(trials)
