@@ -13,9 +13,9 @@ Output, lengths in mm and directions in Q14, in the axes that the clip had at th
     ahead        its direction, after half of the foot's turn is taken back: the mean heading of a foot is what
                  its owner calls ahead
     half_turn    sine of half the angle that the foot turned about the vertical
-    towards      sine of the foot's tipping towards `ahead` where it was tipped furthest in the first 45 % of the
-                 stride; `away`: the same in the rest of the stride, away from `ahead`
-    tipped       sine of the first of these tippings, whatever its direction
+    tipping      three sines: how far the foot tipped towards `ahead` where it was tipped furthest in the first
+                 45 % of the stride; how far away from `ahead` in the rest of it; how far, whatever its
+                 direction, in the first
 """
 
 from array import array

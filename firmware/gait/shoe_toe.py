@@ -2,8 +2,9 @@
 
 A stride is forward within 50 degrees of the toe axis, backward within 50 degrees of the heel, sideways more
 than 55 degrees from both, and unknown in between. Unknown is also one under 0.15 m, and a pivot: a foot
-that turns on the spot swings sideways or backward whichever way its owner goes. One that turned by 35 to
-100 degrees but went 0.5 m walked a curve; there the limits are 40 and 70 degrees.
+that turns on the spot swings sideways or backward whichever way its owner goes. A stride that turned by
+more than 35 degrees is a pivot if its way bends round less than a third of a metre; else it walked a curve,
+where the limits are 40 and 70 degrees, and from 100 degrees on only forward is told.
 
 Push-off. Walking forward, the heel rises before the foot leaves the floor, and the foot tips by some 65
 degrees over the toe, towards where it then goes. Walking backward it leaves the floor over the heel: the
@@ -35,10 +36,11 @@ from firmware.gait.direction import BACKWARD, FORWARD, SIDEWAYS, UNKNOWN
 from firmware.gait.shoe_vectors import UPRIGHT, blend, dot, level_cosine
 
 _IN_PLACE_MM = const(150)
-_CURVE_MM = const(500)
+_LONG_MM = const(500)
+_PIVOT_MM = const(660)  # twice a third of a metre
 # Sines of half of 35 and of half of 100 degrees.
 _TURNED = const(4927)
-_PIVOTED = const(12551)
+_SPUN = const(12551)
 # Cosines of 50 and 55 degrees from the axis; in a curve of 40 and 70.
 _ALONG = const(10531)
 _ACROSS = const(9397)
@@ -70,8 +72,9 @@ class Stride:
         # All of the tipping must lie within 30 degrees of the way.
         pushed_off = towards >= _TIPPED and towards >= away and towards * ONE_Q14 >= tipped * _COS_CLEAR
         self.pushed_off = pushed_off
+        self.spun = half_turn > _SPUN
         # The foot turned rather than went.
-        self.pivoted = curved and (length_mm < _CURVE_MM or (half_turn > _PIVOTED and not pushed_off))
+        self.pivoted = curved and length_mm < (_PIVOT_MM * half_turn) >> 14
         self.direction = UNKNOWN
         self.confidence = 0
 
@@ -140,7 +143,9 @@ class Toe:
             clear = abs(along) <= ONE_Q14 // 2
         else:
             return UNKNOWN, 0
-        if direction != FORWARD and (stride.pushed_off or (not self._mounted and self._votes < _VOTES_ANY)):
+        if direction != FORWARD and (
+            stride.spun or stride.pushed_off or (not self._mounted and self._votes < _VOTES_ANY)
+        ):
             return UNKNOWN, 0
         return direction, _confidence(stride, clear and not curved)
 
@@ -157,10 +162,10 @@ class Toe:
 def _confidence(stride, clear):
     if stride.pushed_off:
         return 99
-    if stride.length_mm >= _CURVE_MM:
+    if stride.length_mm >= _LONG_MM:
         return 98 if clear else 90
     # A short way is known less well, and feet that shift while their owner stands go anywhere.
-    length = (stride.length_mm - _IN_PLACE_MM) * 30 // (_CURVE_MM - _IN_PLACE_MM)
+    length = (stride.length_mm - _IN_PLACE_MM) * 30 // (_LONG_MM - _IN_PLACE_MM)
     return (60 if clear else 50) + length
 
 
