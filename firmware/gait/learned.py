@@ -111,7 +111,8 @@ class Model:
         values = features(step, before, after, front)
         if values is None:
             return verdict
-        return fused(verdict, self._decide(values), _may_decide(step, before, after))
+        may_decide = verdict[0] == UNKNOWN and _may_decide(step, before, after)
+        return fused(verdict, self._decide(values), may_decide)
 
 
 def fused(verdict, opinion, may_decide):

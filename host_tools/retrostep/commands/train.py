@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ from rich.table import Table
 
 from retrostep import flash
 
+EXIT_BAD_INPUT = 2
 # Where there is no terminal to ask, the widest table fits.
 FILE_COLUMNS = 200
 ON_DEVICE = "/model.py"
@@ -41,14 +44,17 @@ def train(
     jobs: Jobs = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Learn directions from recordings and test the result on people held out, one after the other."""
+    """Learn directions from recordings and test the result on people held out, one after the other.
+
+    Exit code 2 if there is too little to learn from.
+    """
     # Heavy, and of no use to the other commands.
     from retrostep.training import comparison, modelfile, trainer
 
     progress = Console(stderr=True, highlight=False)
-    with progress.status("reading recordings") as shown:
+    with _bad_input(), progress.status("reading recordings") as shown:
         made = trainer.train(folders, kind=kind, seed=seed, jobs=jobs, progress=shown.update)
-    model = modelfile.write(out, made.text)
+        model = modelfile.write(out, made.text)
     for reason, count in sorted(made.refused.items()):
         progress.print(f"not used: {count} of {reason}", style="yellow", markup=False)
     for person in made.not_tested:
@@ -83,7 +89,8 @@ def show(file: File, as_json: AsJson = False) -> None:
     """What a model file says of itself: recordings it was made from, and how it did on people held out."""
     from retrostep.training import modelfile
 
-    model = modelfile.read(file)
+    with _bad_input():
+        model = modelfile.read(file)
     if as_json:
         print(json.dumps({"model": model.model_id, "file": str(file), "summary": model.summary}))
     else:
@@ -94,9 +101,9 @@ def compare(file: File, folders: Folders, jobs: Jobs = 2, as_json: AsJson = Fals
     """Physics alone against physics with the model, on people whom the model has not seen."""
     from retrostep.training import comparison, modelfile, trainer
 
-    model = modelfile.read(file)
     progress = Console(stderr=True, highlight=False)
-    with progress.status("replaying recordings"):
+    with _bad_input(), progress.status("replaying recordings"):
+        model = modelfile.read(file)
         loaded, seen_people = trainer.strangers(model, folders)
         rows = comparison.compare(loaded, file, jobs)
     if seen_people:
@@ -115,7 +122,8 @@ def install(file: File, port: Port) -> None:
     """Put a model onto the device and restart it. `retrostep status` then names it."""
     from retrostep.training import modelfile
 
-    model = modelfile.read(file)
+    with _bad_input():
+        model = modelfile.read(file)
     flash.mpremote(port, "cp", str(file), f":{ON_DEVICE}")
     flash.mpremote(port, "resume", "reset")
     print(f"{model.model_id} installed, device restarted")
@@ -126,6 +134,18 @@ def remove(port: Port) -> None:
     flash.mpremote(port, "rm", f":{ON_DEVICE}")
     flash.mpremote(port, "resume", "reset")
     print("model removed, device restarted")
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    """What can't be used becomes one line on stderr and exit code 2."""
+    from retrostep.training import TrainingError
+
+    try:
+        yield
+    except TrainingError as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(EXIT_BAD_INPUT) from error
 
 
 def _console() -> Console:

@@ -27,7 +27,7 @@ from retrostep.recording import Recording
 from retrostep.replay import ReplayedStep, Replayer
 from retrostep.training.errors import TrainingError
 
-CLASSES = ("forward", "backward", "neither")
+CLASSES: tuple[str, ...] = ("forward", "backward", "neither")
 FORWARD, BACKWARD, NEITHER = range(len(CLASSES))
 _CLASS_OF = {
     "forward": FORWARD,
@@ -140,6 +140,8 @@ def examples(taken: Corpus, jobs: int) -> Examples:
             f"no labelled step in {len(taken)} recordings; expected contacts in `steps`, or an activity or spans "
             "with the words of docs/recording.md (forward, backward, sideways ...)"
         )
+    # Sums of floats depend on the order of their terms; the names of the files must not.
+    rows.sort()
     return Examples(
         np.array([row[0] for row in rows]),
         np.array([row[1] for row in rows]),

@@ -91,7 +91,7 @@ def _need_two_classes(found: Examples) -> None:
 def _cross_validated(
     taken: Corpus, found: Examples, kind: str, seed: int, jobs: int
 ) -> tuple[dict[str, dict[str, int]], list[Row], list[str]]:
-    confusion: dict[str, dict[str, int]] = {true: {said: 0 for said in CLASSES} for true in CLASSES}
+    confusion: dict[str, dict[str, int]] = {true: dict.fromkeys(CLASSES, 0) for true in CLASSES}
     physics: list[Said] = []
     with_model: list[Said] = []
     not_tested = []
