@@ -17,9 +17,9 @@ from firmware.gait import learned
 from firmware.gait.direction import BACKWARD, FORWARD, UNKNOWN
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
-from retrostep import interpreter, recording
+from retrostep import evaluation, interpreter, recording
 from retrostep.board import VirtualBoard, flash_image
-from retrostep.commands import device, train
+from retrostep.commands import device, replay, train
 from retrostep.device_tree import device_files, device_root
 from retrostep.replay import Replayer, ReplayError
 from retrostep.training import TrainingError, examples, modelfile, trainer
@@ -348,6 +348,23 @@ def test_a_model_is_not_compared_on_people_it_was_made_from(retrostep, walks, fi
     result = retrostep("model", "compare", files / "logistic.py", walks)
     assert result.exit_code == 2
     assert "made from 3 of the people there" in result.stderr
+
+
+def test_replay_and_evaluate_can_be_asked_for_a_model(walks, files):
+    app = typer.Typer()
+    replay.register(app)
+    walk = str(sorted(walks.iterdir())[0])
+    result = CliRunner().invoke(app, [walk, "--json", "--model", str(files / "backward.py")])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    model_id = modelfile.read(files / "backward.py").model_id
+    assert told["model"].endswith(f"+{model_id}")
+    # The first step of a bout has no features.
+    assert told["counts"]["forward"] <= 1
+    assert told["counts"]["backward"] >= 10
+    alone = evaluation.evaluate(walks, quick=True, jobs=2)
+    judged = evaluation.evaluate(walks, quick=True, jobs=2, model=files / "backward.py")
+    assert judged.models["waist"] == f"{alone.models['waist']}+{model_id}"
 
 
 # -- on the device ----------------------------------------------------------------------------------------
