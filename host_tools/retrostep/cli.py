@@ -40,7 +40,7 @@ for module in (demo, device, report, record, replay, evaluate, train, board, log
 
 def main() -> None:
     """Entry point: expected failures become one line on stderr, without a traceback."""
-    from retrostep.errors import EXPECTED
+    from retrostep.errors import BAD_INPUT, EXPECTED
 
     try:
         app()
@@ -48,4 +48,4 @@ def main() -> None:
         Console(stderr=True, soft_wrap=True).print(
             f"retrostep: {error}", style="red", markup=False, highlight=False
         )
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, BAD_INPUT) else 1)

@@ -174,6 +174,9 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
         with board:
             with Live(view, console=console, refresh_per_second=12) as live:
                 asyncio.run(_watch(board, view, speed, live.refresh))
+            if not console.is_terminal:
+                # Elsewhere the live panel leaves its last line open.
+                console.print()
             console.print(f"Pulling the log over the board's serial port {board.port}")
             with Store(Path(folder) / "demo.sqlite3") as store:
                 result = sync_with_bar(board.port, store, console)

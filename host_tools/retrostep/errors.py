@@ -1,4 +1,7 @@
-"""The failures a user can meet; the command line shows their message instead of a traceback."""
+"""The failures a user can meet; the command line shows their message instead of a traceback.
+
+BAD_INPUT: what was given is at fault (exit code 2); the others of EXPECTED are failures on the way (exit code 1).
+"""
 
 from retrostep.board.errors import BoardError
 from retrostep.flash import FlashFailed
@@ -19,3 +22,4 @@ EXPECTED = (
     ReplayError,
     StoreError,
 )
+BAD_INPUT = (LogFilesError, RecordingError)

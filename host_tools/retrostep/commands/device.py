@@ -37,14 +37,19 @@ def over_cable(port: str, work: Callable[[Link], Awaitable[Result]]) -> Result:
 def sync_with_bar(port: str, store: Store, console: Console) -> SyncResult:
     """Sync by cable with a progress bar on `console`."""
     columns = (TextColumn("syncing"), BarColumn(), TextColumn("{task.completed}/{task.total} records"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task("sync", total=None)
-        return over_cable(
-            port,
-            lambda link: sync(
-                link, store, lambda done, total: progress.update(task, completed=done, total=max(done, total))
-            ),
-        )
+    progress = Progress(*columns, TimeElapsedColumn(), console=console)
+
+    def show(done: int, total: int) -> None:
+        # Not before there is something to show: a port that can't be opened needs no bar.
+        if not progress.tasks:
+            progress.start()
+            progress.add_task("sync", total=None)
+        progress.update(progress.tasks[0].id, completed=done, total=max(done, total))
+
+    try:
+        return over_cable(port, lambda link: sync(link, store, show))
+    finally:
+        progress.stop()
 
 
 def status_table(status: dict[str, Any]) -> Table:
