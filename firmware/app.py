@@ -32,6 +32,9 @@ from firmware.settings import Settings
 from firmware.wear import WearWatch
 
 LOG_FOLDER = "/log"
+# Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
+_RESERVE_BYTES = 131_072
+_LEAST_LOG_BYTES = 32_768
 _HEALTHY_AFTER_MS = 60_000
 _HOUSEKEEPING_MS = 1000
 _BATTERY_MS = 4 * 3600 * 1000
@@ -79,6 +82,20 @@ def _installed_model(placement):
     return load()
 
 
+def _log_budget(wanted_bytes):
+    """`wanted_bytes`, or less where the volume is smaller: so that what must go is told before it goes."""
+    _, fragment_bytes, blocks, free = os.statvfs("/")[:4]
+    if free > blocks:
+        # littlefs may count blocks twice, and then says that less than none is free.
+        free = 0
+    try:
+        used = sum([os.stat(LOG_FOLDER + "/" + name)[6] for name in os.listdir(LOG_FOLDER)])
+    except OSError:
+        # There is no log yet.
+        used = 0
+    return min(wanted_bytes, max(used + free * fragment_bytes - _RESERVE_BYTES, _LEAST_LOG_BYTES))
+
+
 class Device:
     """Everything that runs on one board."""
 
@@ -98,7 +115,7 @@ class Device:
             VERSION,
             self._pipeline.model_id,
             board.NAME,
-            self.settings["log_bytes"],
+            _log_budget(self.settings["log_bytes"]),
         )
         self._led = machine.Pin(board.LED_PIN, machine.Pin.OUT, value=1 - board.LED_ON)
         self._motor = PWMMotor(machine.Pin(board.MOTOR_PIN))

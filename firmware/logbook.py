@@ -5,7 +5,7 @@ in RAM until the oldest is that old, then become one record. Everything else is 
 that refuses to take a record does not stop the counting: the records wait in RAM and every later flush tries again.
 """
 
-from journal import Journal, JournalFull, write_atomically
+from journal import SEGMENT_BYTES, Journal, JournalFull, write_atomically
 
 from firmware import steplog
 
@@ -33,7 +33,7 @@ class Logbook:
         model_id,
         board,
         budget_bytes=1_700_000,
-        segment_bytes=16384,
+        segment_bytes=SEGMENT_BYTES,
     ):
         self._folder = folder
         self._uptime_ms = uptime_ms

@@ -32,6 +32,9 @@ HEADER_BYTES = 20
 RECORD_HEADER_BYTES = 7
 RECORD_BYTES = 11
 MAX_PAYLOAD_BYTES = 512
+# littlefs keeps a pointer in each of a file's blocks but the first: this fills two blocks of 4 KiB and not a third,
+# and a small heap can take it in one piece.
+SEGMENT_BYTES = 8188
 LAST_SEQUENCE = 0xFFFF_FFFE
 SUFFIX = ".seg"
 CURSOR = "cursor"
@@ -141,7 +144,13 @@ class Journal:
     """
 
     def __init__(
-        self, folder, format_version, log_id, segment_bytes=16384, budget_bytes=1_700_000, on_lost=None
+        self,
+        folder,
+        format_version,
+        log_id,
+        segment_bytes=SEGMENT_BYTES,
+        budget_bytes=1_700_000,
+        on_lost=None,
     ):
         self._folder = folder
         self._format_version = format_version

@@ -7,9 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+from journal import Journal
 from typer.testing import CliRunner
 
-from firmware import steplog_decoder
+from firmware import steplog, steplog_decoder
 from firmware.gait.mounting import Mounting
 from retrostep import cli, flash, recording
 from retrostep.board import VirtualBoard, flash_image
@@ -257,6 +258,30 @@ def test_one_press_or_a_long_one_starts_no_calibration(image):
     with VirtualBoard(image, speed=0, script=script) as board:
         board.advance(9)
         assert motor_starts(board) == []
+
+
+def test_on_a_small_volume_old_steps_go_in_time_and_the_log_says_which(tmp_path):
+    folder = tmp_path / "log"
+    log = Journal(str(folder), steplog.FORMAT_VERSION, 7)
+    log.append(steplog.BOOT, steplog.encode_boot(0, 0, 0, "0.1.0", "m", "b"))
+    for number in range(600):
+        chunk = steplog.StepChunk(1, 1)
+        for step in range(100):
+            chunk.add_step(number * 60_000 + step * 500, step % 2, 90, None)
+        log.append(steplog.STEPS, chunk.payload())
+        log.flush()
+    log.close()
+    image = tmp_path / "flash.img"
+    files = [*device_files(), *((path, f"/log/{path.name}") for path in folder.iterdir())]
+    needed = sum(path.stat().st_size // 4096 + 1 for path, _ in files) + 16
+    flash_image.create(image, files, blocks=needed)
+    with VirtualBoard(image, speed=0) as board:
+        board.advance(40)
+        history = synced(board, tmp_path)
+    lost = sum(gap.steps for gap in history.gaps)
+    assert history.gaps[0].first_sequence == 1
+    assert 0 < lost < 60_000
+    assert lost + len(history.steps) == 60_000
 
 
 def test_totals_survive_a_reset_and_a_power_cut(image, tmp_path, two_minutes):

@@ -5,6 +5,8 @@
 ERROR and changes nothing.
 """
 
+import gc
+
 from journal import RECORD_BYTES, encode_record
 
 from firmware.link import protocol
@@ -52,6 +54,10 @@ class Session:
             reply = protocol.message(opcode | protocol.ANSWER, tag, answer(body))
         except protocol.MessageMalformed as malformed:
             await self._refuse(send, tag, protocol.ERROR_MALFORMED, str(malformed))
+            return
+        except MemoryError:
+            gc.collect()
+            await self._refuse(send, tag, protocol.ERROR_REFUSED, "too little memory just now: ask again")
             return
         except ValueError as refused:
             await self._refuse(send, tag, protocol.ERROR_REFUSED, str(refused))

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from journal import SEGMENT_BYTES
 from ramflash import RamFlash, mount
 from walkload import Walker, count_steps, lost_steps
 
@@ -19,7 +20,12 @@ BLOCKS = 512 // SCALE + 8
 def test_fullvolume_keeps_sixty_days_and_then_loses_exactly_what_it_says():
     flash = RamFlash(blocks=BLOCKS)
     mount(flash)
-    walker = Walker("/flash/log", 3, budget_bytes=BUDGET_BYTES, segment_bytes=16384 if FULL else 4096)
+    walker = Walker(
+        "/flash/log",
+        3,
+        budget_bytes=BUDGET_BYTES,
+        segment_bytes=SEGMENT_BYTES if FULL else SEGMENT_BYTES // 2,
+    )
     journal = walker.logbook.journal
     flushes = []
     for day in range(1, DAYS + 1):
