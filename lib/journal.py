@@ -35,6 +35,8 @@ MAX_PAYLOAD_BYTES = 512
 # littlefs keeps a pointer in each of a file's blocks but the first: this fills two blocks of 4 KiB and not a third,
 # and a small heap can take it in one piece.
 SEGMENT_BYTES = 8188
+# Of a segment that is read for a host, so much is in memory: a heap in use has no piece of a whole segment's size.
+WINDOW_BYTES = 1024
 LAST_SEQUENCE = 0xFFFF_FFFE
 SUFFIX = ".seg"
 CURSOR = "cursor"
@@ -387,19 +389,50 @@ class Journal:
     def records(self, first_sequence=0):
         """Yield (sequence, kind, payload) of every durable record from `first_sequence` on, oldest first.
 
-        Reads one segment at a time into memory; starts in the one that holds `first_sequence`. Missing numbers
-        mean damaged or pruned records.
+        Reads WINDOW_BYTES at a time; starts in the segment that holds `first_sequence`. Missing numbers mean damaged
+        or pruned records.
         """
         segments = list(self._segments)
         for at, first in enumerate(segments):
             if at + 1 < len(segments) and segments[at + 1] <= first_sequence:
                 continue
-            try:
-                data = self._read(first)
-            except OSError:
-                # Pruned meanwhile: to the reader a gap like any other.
-                continue
-            for sequence, kind, payload, _, _ in scan_segment(data, first):
+            for sequence, kind, payload in self._stored(first):
                 if first_sequence <= sequence < self.flushed_sequence:
                     yield sequence, kind, payload
                     first_sequence = sequence + 1
+
+    def _stored(self, first):
+        """What scan_segment() finds in a segment, as (sequence, kind, payload), through a window on its file.
+
+        The file is opened anew for each window: it may be pruned while the reader is busy with what it got.
+        """
+        window = bytearray(WINDOW_BYTES)
+        view = memoryview(window)
+        begin, filled, size = HEADER_BYTES, 0, None
+        at = 0
+        expected = first
+        while True:
+            if filled - at < RECORD_BYTES + MAX_PAYLOAD_BYTES and (size is None or begin + filled < size):
+                kept = filled - at
+                window[:kept] = window[at:filled]
+                begin += at
+                at = 0
+                try:
+                    with open(self._path(first), "rb") as file:
+                        if size is None:
+                            size = file.seek(0, 2)
+                            highest = first + size // RECORD_BYTES
+                        file.seek(begin + kept)
+                        filled = kept + file.readinto(view[kept : max(min(WINDOW_BYTES, size - begin), kept)])
+                except OSError:
+                    # Pruned meanwhile: to the reader a gap like any other.
+                    return
+            if at + RECORD_BYTES > filled:
+                return
+            record = decode_record(view[:filled], at)
+            if record is None or not expected <= record[0] <= highest:
+                at += 1
+                continue
+            sequence, kind, payload, at = record
+            expected = sequence + 1
+            yield sequence, kind, payload

@@ -14,7 +14,8 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     CALIBRATE u8 0 ask, 1 start, 2 cancel,             u8 state (calibration.STATES), u8 steps so far, u8 quality
               3 the clip sits as it did                of the stored mounting, UTF-8 reason of a failure
     RAW      u8 1 on, 0 off                            u8 the same; then RAW_BLOCK and MARK messages, tag 0
-    RECORDS  (answer to READ) whole journal records as they lie in the log, each with its own CRC-32
+    RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
+             the pieces up to END, put together, are whole records
     END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now
     LIVE_STEP (unasked) u32 uptime of the contact in cs, u8 direction, u8 confidence %, u8 stability or 255
     RAW_BLOCK (unasked) u32 number of the first sample, then int16 acc x y z, gyr x y z of each (0.488 mg, 70 mdps)
@@ -52,6 +53,7 @@ ERROR_REFUSED = 3
 
 CALIBRATE_ASK, CALIBRATE_START, CALIBRATE_CANCEL, CALIBRATE_CONFIRM = range(4)
 
+MESSAGE_HEADER_BYTES = 2
 MAX_MESSAGE_BYTES = 560
 MAX_READ_BYTES = 16384
 CHANNELS = 6

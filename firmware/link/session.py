@@ -23,7 +23,9 @@ class Session:
     records_per_message_bytes: how many bytes of records fit one message of this transport.
     """
 
-    def __init__(self, device, records_per_message_bytes=protocol.MAX_MESSAGE_BYTES - 2):
+    def __init__(
+        self, device, records_per_message_bytes=protocol.MAX_MESSAGE_BYTES - protocol.MESSAGE_HEADER_BYTES
+    ):
         self._device = device
         self._limit = records_per_message_bytes
         self._live_until_ms = 0
@@ -113,29 +115,29 @@ class Session:
         return self._device.calibrate(action)
 
     async def _read(self, tag, body, send):
-        """Stream whole records, as many to a message as fit; END says where to go on."""
+        """Stream whole records, cut into messages of one size; END says where to go on."""
         first, limit = protocol.unpack("<II", body)
         logbook = self._device.logbook
         logbook.flush()
         limit = min(limit, protocol.MAX_READ_BYTES)
-        batch = bytearray()
-        sent = 0
+        waiting = bytearray()
+        taken = 0
         following = max(first, logbook.journal.oldest_sequence)
         more = 0
         for sequence, kind, payload in logbook.journal.records(first):
-            if sent + len(batch) + RECORD_BYTES + len(payload) > limit and following > first:
+            taken += RECORD_BYTES + len(payload)
+            if taken > limit and following > first:
                 more = 1
                 break
-            if len(batch) + RECORD_BYTES + len(payload) > self._limit and batch:
-                await send(protocol.message(protocol.RECORDS, tag, batch))
-                sent += len(batch)
-                batch = bytearray()
-            batch.extend(encode_record(sequence, kind, payload))
+            waiting.extend(encode_record(sequence, kind, payload))
+            while len(waiting) >= self._limit:
+                await send(protocol.message(protocol.RECORDS, tag, waiting[: self._limit]))
+                waiting = waiting[self._limit :]
             following = sequence + 1
         else:
             following = logbook.journal.flushed_sequence
-        if batch:
-            await send(protocol.message(protocol.RECORDS, tag, batch))
+        if waiting:
+            await send(protocol.message(protocol.RECORDS, tag, waiting))
         await send(protocol.message(protocol.END, tag, protocol.pack_u32(following) + bytes([more])))
 
     def live_step(self, contact_ms, direction, confidence, stability):
