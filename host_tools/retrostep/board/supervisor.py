@@ -19,7 +19,7 @@ import tty
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,9 @@ from retrostep.board.errors import BoardDied, BoardError, BoardTimeout
 from retrostep.board.flash_image import BLOCK_SIZE, FLASH_BLOCKS
 from retrostep.board.serial_port import OutsidePort, SerialLink
 from retrostep.board.wiring import XIAO_ESP32S3, Wiring
+
+if TYPE_CHECKING:
+    from retrostep.board.radio import BoardRadio
 
 ROM = Path(__file__).resolve().parent / "rom"
 ROM_HEAP = 160_000
@@ -81,6 +84,7 @@ class VirtualBoard:
     walk_starts_s: virtual time of the walk's first sample.
     speed: virtual seconds a wall second; 0 stands still but for `advance`, None is as fast as it goes.
     clock_ppm: error of the sensor's oscillator; None: about +0.6 %, by the seed. -1600 makes 104 Hz exact.
+    radio: a BoardRadio gives the board its module `bluetooth`; None: a board without a radio.
     script: ((at_ms, command, arguments...), ...) at virtual times, with the names of the methods here:
         ("press", ms), ("cut_power",), ("inject", kind, for_ms), ("set_battery", mv), ("set_speed", x).
     """
@@ -99,6 +103,7 @@ class VirtualBoard:
         wiring: Wiring = XIAO_ESP32S3,
         unique_id: bytes | None = None,
         battery_mv: int = 3900,
+        radio: "BoardRadio | None" = None,
         script: Sequence[Sequence[Any]] = (),
         extra_rom: Sequence[Path] = (),
         extra_modules: Sequence[str] = (),
@@ -119,6 +124,12 @@ class VirtualBoard:
         self._script = [[round(at_ms * 1000), _command(*rest)] for at_ms, *rest in sorted(script, key=_at)]
         self._extra_rom = [Path(path) for path in extra_rom]
         self._extra_modules = list(extra_modules)
+        self._radio = radio
+        self._radio_in_use = False
+        if radio is not None:
+            self._extra_rom.append(radio.ROM)
+            self._extra_modules.append("bluetooth")
+            radio.attach(self._send_radio, self._set_radio_in_use)
         self._folder = Path(tempfile.mkdtemp(prefix="retrostep-board-"))
         self._feed = feeds.lying_still(self._folder)
         if walk is not None:
@@ -407,7 +418,8 @@ class VirtualBoard:
 
     def _begin(self, cause: str, repl: str) -> None:
         """Start the next life. On failure the board is dead and every caller learns why."""
-        state = {**self._state, "speed": self._speed, "outside": self._outside_open}
+        outside = self._outside_open or self._radio_in_use
+        state = {**self._state, "speed": self._speed, "outside": outside}
         wiring = self.wiring.as_dict()
         for chip in wiring["chips"]:
             chip["clock_ppm"] = self._clock_ppm
@@ -454,6 +466,8 @@ class VirtualBoard:
         life.kill()
         self._life = None
         self._to_board.clear()
+        if self._radio is not None:
+            self._radio.life_ended()
 
     def _cut(self) -> None:
         if not self._powered:
@@ -516,7 +530,30 @@ class VirtualBoard:
             else:
                 self._selector.unregister(self._outside.master)
                 self._outside.drop()
-            self._send({"do": "outside", "open": is_open})
+            self._tell_outside()
+
+    def _tell_outside(self) -> None:
+        self._send({"do": "outside", "open": self._outside_open or self._radio_in_use})
+
+    def _set_radio_in_use(self, in_use: bool) -> None:
+        """A central has connected, or has gone: what it does takes wall time. Any thread."""
+
+        def change() -> None:
+            if in_use != self._radio_in_use:
+                self._radio_in_use = in_use
+                self._tell_outside()
+
+        self._do(change)
+
+    def _send_radio(self, message: dict[str, Any]) -> None:
+        """Pass a message of the radio to the present life, and to no later one. Any thread."""
+        life = self._life
+
+        def send() -> None:
+            if life is not None and life is self._life:
+                life.send({**message, "n": 0})
+
+        self._do(send)
 
     def _from_outside(self) -> None:
         assert self._outside
@@ -594,6 +631,11 @@ class VirtualBoard:
         kind = message.pop("event")
         if kind == "obeyed":
             self._unconfirmed.pop(message["n"], None)
+            return
+        if kind == "radio":
+            # Without the lock: the radio's thread may be waiting for it.
+            if self._radio is not None:
+                self._radio.receive(message)
             return
         us = message.pop("us", self._now_us)
         state = message.pop("state", None)
