@@ -21,11 +21,22 @@ from firmware.boards import board
 from firmware.button import Button
 from firmware.calibration import DONE, FAILED, STANDING, WALKING, Calibration
 from firmware.clock import Clock
-from firmware.cues import CALIBRATED, CALIBRATING, ERROR, IDENTIFY, WALK_NOW, CuePlayer, CuePolicy
+from firmware.cues import (
+    CALIBRATED,
+    CALIBRATING,
+    ERROR,
+    IDENTIFY,
+    PAIRING_OPEN,
+    WALK_NOW,
+    CuePlayer,
+    CuePolicy,
+)
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 from firmware.link import protocol
+from firmware.link.bonds import Bonds
 from firmware.link.cable import CableLink
+from firmware.link.radio import RadioLink
 from firmware.logbook import Logbook
 from firmware.sampling import Sampler
 from firmware.settings import Settings
@@ -125,7 +136,7 @@ class Device:
         self._clip_doubted = False
         self._cue_policy = self._make_cue_policy()
         button = machine.Pin(board.BUTTON_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
-        self._button = Button(button, self._on_presses)
+        self._button = Button(button, self._on_presses, self._on_hold)
         self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
         self._flag = asyncio.ThreadSafeFlag()
         self._interrupt = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
@@ -136,6 +147,7 @@ class Device:
             self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_ms
         )
         self._link = CableLink(self)
+        self._radio = RadioLink(self, Bonds(), self.clock.uptime_ms, self._on_radio_window)
         self._recall_time()
 
     def _make_cue_policy(self):
@@ -150,6 +162,12 @@ class Device:
             self.calibrate(protocol.CALIBRATE_START)
         elif presses == 1 and self._clip_doubted:
             self._confirm_clip()
+
+    def _on_hold(self):
+        self._radio.open_window()
+
+    def _on_radio_window(self):
+        self._cues.play(PAIRING_OPEN)
 
     def _confirm_clip(self):
         """The wearer says that the clip sits as it should."""
@@ -232,6 +250,7 @@ class Device:
             contact_ms = max(self._sample_clock.ms_at(contact_index), 0)
             self.logbook.add_step(contact_ms, direction, confidence, stability)
             self._link.live_step(contact_ms, direction, confidence, stability)
+            self._radio.live_step(contact_ms, direction, confidence, stability)
         for index, kind, detail in self._pipeline.take_events():
             if kind == "bout_closed":
                 direction, steps, first_index, last_index = detail
@@ -335,7 +354,12 @@ class Device:
     async def run(self):
         """Run until a task fails; its exception passes through."""
         await asyncio.gather(
-            self._sampler.run(), self._cues.run(), self._link.run(), self._button.run(), self._housekeeping()
+            self._sampler.run(),
+            self._cues.run(),
+            self._link.run(),
+            self._radio.run(),
+            self._button.run(),
+            self._housekeeping(),
         )
 
     def close(self):

@@ -1,6 +1,6 @@
-"""The one button: how many short presses in a row.
+"""The one button: how many short presses in a row, or one that is held.
 
-A press that is held for HOLD_MS or longer counts as none, nor do the ones before it.
+A press that is held for HOLD_MS is no press, nor are the ones before it; if there were none, it is a hold.
 """
 
 import asyncio
@@ -12,11 +12,15 @@ _NEXT_PRESS_MS = 400
 
 
 class Button:
-    """pin: machine.Pin with a pull-up, pressed = 0. on_presses(n): called once a gesture is over, n >= 1."""
+    """pin: machine.Pin with a pull-up, pressed = 0.
 
-    def __init__(self, pin, on_presses):
+    on_presses(n): called once a gesture is over, n >= 1. on_hold(): called while the button is still held.
+    """
+
+    def __init__(self, pin, on_presses, on_hold):
         self._pin = pin
         self._on_presses = on_presses
+        self._on_hold = on_hold
         self._edge = asyncio.ThreadSafeFlag()
         pin.irq(self._on_edge, pin.IRQ_FALLING | pin.IRQ_RISING)
 
@@ -46,4 +50,7 @@ class Button:
                 if not await self._within(0, _NEXT_PRESS_MS):
                     self._on_presses(presses)
                     break
+            else:
+                if not presses:
+                    self._on_hold()
             await self._until(1)

@@ -16,6 +16,7 @@ CALIBRATION_WANTED = PATTERNS.index("calibration_wanted")
 CALIBRATING = PATTERNS.index("calibrating")
 WALK_NOW = PATTERNS.index("walk_now")
 CALIBRATED = PATTERNS.index("calibrated")
+PAIRING_OPEN = PATTERNS.index("pairing_open")
 
 # Each pattern: (on ms, off ms) pairs, in the order of PATTERNS. A bare motor needs about 50 ms to spin up, so
 # nothing shorter is felt.
@@ -27,6 +28,7 @@ _SHAPES = (
     ((400, 0),),
     ((80, 80), (80, 0)),
     ((120, 80), (400, 0)),
+    ((60, 60), (60, 60), (400, 0)),
 )
 _QUEUE_LENGTH = 4
 # Asking for a calibration at every bout would be a nag: once in half an hour of samples.

@@ -63,6 +63,7 @@ PATTERNS = (
     "calibrating",
     "walk_now",
     "calibrated",
+    "pairing_open",
 )
 SOURCES = ("host", "device clock")
 
