@@ -11,6 +11,7 @@ from firmware.link import protocol
 from firmware.link.framing import decode_line, encode_line
 from firmware.link.session import LIVE_LEASE_MS, Session
 from firmware.logbook import Logbook
+from retrostep.cable import CableTransport
 from retrostep.history import days, read_history
 from retrostep.link import Link, LinkError, NoAnswer, Refused
 from retrostep.store import Store
@@ -249,6 +250,7 @@ def test_silence_is_an_error_that_says_what_to_do(monkeypatch):
 
     class Silent:
         name = "/dev/nothing"
+        advice = CableTransport("/dev/nothing").advice
 
         async def send(self, message):
             pass

@@ -44,6 +44,10 @@ class CableTransport:
 
     def __init__(self, port: str) -> None:
         self.name = port
+        self.advice = (
+            f"if it shows a REPL, start the app with `mpremote connect {port} reset`; if the port is another "
+            "device's, `retrostep ports` lists what there is"
+        )
         self._serial: serial.Serial | None = None
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._stopping = threading.Event()

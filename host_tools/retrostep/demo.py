@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from rich.text import Text
 
 from retrostep.board import Event, VirtualBoard, flash_image
 from retrostep.cable import LineAssembler
-from retrostep.commands.device import sync_with_bar
+from retrostep.commands.device import over_cable, sync_with_bar
 from retrostep.device_tree import device_files, use_device_code
 from retrostep.history import days, read_history
 from retrostep.link import Link, LiveStep
@@ -57,6 +58,7 @@ class BoardSerial:
     """Transport over the board's serial port from inside this process, so that the board keeps its speed."""
 
     name = "the virtual board"
+    advice = "run the demo again"
 
     def __init__(self, board: VirtualBoard) -> None:
         self._serial = board.serial()
@@ -179,7 +181,7 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
                 console.print()
             console.print(f"Pulling the log over the board's serial port {board.port}")
             with Store(Path(folder) / "demo.sqlite3") as store:
-                result = sync_with_bar(board.port, store, console)
+                result = sync_with_bar(partial(over_cable, board.port), store, console)
                 history = read_history(store)
         console.print(f"{result.records} records, {result.payload_bytes} bytes, acknowledged")
     local = datetime.now().astimezone().tzinfo

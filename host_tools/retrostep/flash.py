@@ -2,7 +2,7 @@
 
 The files are laid out in a temporary folder exactly as they shall lie on the device and copied in one go; mpremote
 compares hashes and leaves equal files alone. Files on the device that no longer belong to the firmware are removed
-from lib/ and firmware/; everything else (settings, log) is never touched.
+from lib/ and firmware/; everything else (settings, log, libraries that mip installed) is never touched.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from retrostep.device_tree import FOLDERS, device_files
 
 _TIMEOUT_S = 300
+_INSTALLED_BY_MIP = ("/lib/aioble/",)
 
 # Runs on the device: prints the files below lib/ and firmware/.
 _LIST = """
@@ -71,7 +72,11 @@ def flash(port: str) -> list[str]:
         printed = mpremote(port, "cp", "-r", *(str(stage / top) for top in tops), ":")
     wanted = {target for _, target in files}
     listed = mpremote(port, "resume", "exec", _LIST.format(tops=[f"/{folder}" for folder in FOLDERS])).split()
-    stale = [path for path in listed if path.startswith("/") and path not in wanted]
+    stale = [
+        path
+        for path in listed
+        if path.startswith("/") and path not in wanted and not path.startswith(_INSTALLED_BY_MIP)
+    ]
     for path in stale:
         mpremote(port, "resume", "rm", f":{path}")
     mpremote(port, "resume", "reset")

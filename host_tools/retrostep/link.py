@@ -50,6 +50,8 @@ class Transport(Protocol):
     """Moves whole messages to and from one device."""
 
     name: str
+    advice: str
+    """What a user can do about a device that does not answer."""
 
     async def send(self, message: bytes) -> None:
         """Send one message. Raises LinkError."""
@@ -142,9 +144,8 @@ class Link:
             except asyncio.TimeoutError:
                 continue
         raise NoAnswer(
-            f"no answer from {self._transport.name}: expected a Retrostep whose app is running. If it shows a REPL, "
-            f"start the app with `mpremote connect {self._transport.name} reset`; if the port is another device's, "
-            "`retrostep ports` lists what there is"
+            f"no answer from {self._transport.name}: expected a Retrostep whose app is running; "
+            f"{self._transport.advice}"
         )
 
     def _unasked(self, code: int, content: bytes) -> bool:

@@ -1,10 +1,11 @@
-"""`retrostep ports | status | sync | identify | flash`: what talks to a device by cable."""
+"""`retrostep ports | status | sync | identify | calibrate | flash`: what talks to a device."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from retrostep import cable, flash
+from retrostep.commands.radio import over_radio
 from retrostep.link import CalibrationFailed, CalibrationState, Link, protocol
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
@@ -34,8 +36,10 @@ def over_cable(port: str, work: Callable[[Link], Awaitable[Result]]) -> Result:
     return asyncio.run(_run())
 
 
-def sync_with_bar(port: str, store: Store, console: Console) -> SyncResult:
-    """Sync by cable with a progress bar on `console`."""
+def sync_with_bar(
+    over: Callable[[Callable[[Link], Awaitable[SyncResult]]], SyncResult], store: Store, console: Console
+) -> SyncResult:
+    """Sync with a progress bar on `console`; over(work) runs `work` on a device's link."""
     columns = (TextColumn("syncing"), BarColumn(), TextColumn("{task.completed}/{task.total} records"))
     progress = Progress(*columns, TimeElapsedColumn(), console=console)
 
@@ -47,7 +51,7 @@ def sync_with_bar(port: str, store: Store, console: Console) -> SyncResult:
         progress.update(progress.tasks[0].id, completed=done, total=max(done, total))
 
     try:
-        return over_cable(port, lambda link: sync(link, store, show))
+        return over(lambda link: sync(link, store, show))
     finally:
         progress.stop()
 
@@ -102,10 +106,26 @@ def register(app: typer.Typer) -> None:
         )
 
     @app.command("sync")
-    def sync_command(port: str = PORT, db: Path | None = DB, as_json: bool = JSON) -> None:
+    def sync_command(
+        port: str | None = typer.Option(None, "--port", "-p", help="Serial port of the device."),
+        radio: bool = typer.Option(False, "--radio", help="By Bluetooth, with a device that was paired."),
+        address: str | None = typer.Argument(
+            None, help="With --radio: which device (default: the first heard)."
+        ),
+        db: Path | None = DB,
+        as_json: bool = JSON,
+    ) -> None:
         """Pull the device's log into the database, tell it the time, acknowledge what is stored."""
+        if radio == (port is not None):
+            raise typer.BadParameter(
+                "give either a serial port (--port PORT) or --radio", param_hint="--port"
+            )
         with Store(db or default_path()) as store:
-            result = sync_with_bar(port, store, Console(stderr=True))
+            result = sync_with_bar(
+                partial(over_radio, address) if port is None else partial(over_cable, port),
+                store,
+                Console(stderr=True),
+            )
         if as_json:
             print(json.dumps(result.__dict__))
         else:

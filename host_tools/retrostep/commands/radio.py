@@ -1,0 +1,62 @@
+"""`retrostep scan | pair`, and what `retrostep sync --radio` does: talking to a device by Bluetooth."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+from rich.console import Console
+
+from retrostep import radio
+from retrostep.link import Link
+
+Result = TypeVar("Result")
+ANY = "any"
+BACKEND = radio.Backend()
+"""Which Bluetooth the commands use: this computer's."""
+
+
+def over_radio(address: str | None, work: Callable[[Link], Awaitable[Result]], pair: bool = False) -> Result:
+    """Find the device at `address` (None: any), connect, run `work` on its link, disconnect. Raises LinkError."""
+
+    async def _run() -> Result:
+        device = await radio.find(address, backend=BACKEND)
+        async with radio.RadioTransport(device, BACKEND, pair) as transport:
+            return await work(Link(transport))
+
+    return asyncio.run(_run())
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+
+    @app.command()
+    def scan(
+        seconds: float = typer.Option(radio.SCAN_S, "--seconds", min=0.5, help="How long to listen."),
+        as_json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
+    ) -> None:
+        """List the devices that can be reached by Bluetooth now."""
+        found = asyncio.run(radio.scan(seconds, BACKEND))
+        if as_json:
+            print(
+                json.dumps(
+                    [{"address": one.address, "name": one.name, "rssi_dbm": one.rssi_dbm} for one in found]
+                )
+            )
+        elif not found:
+            print(f"no Retrostep was heard: {radio.HOLD}")
+        for one in found if not as_json else ():
+            print(f"{one.address}  {one.name}  {one.rssi_dbm} dBm")
+
+    @app.command()
+    def pair(
+        address: str | None = typer.Argument(
+            None, help="Address of the device (default: the first one heard)."
+        ),
+    ) -> None:
+        """Pair this computer with a device whose button was just held for 3 s."""
+        status = over_radio(address, lambda link: link.status(), pair=True)
+        Console().print(f"paired with device {status['device_id']}")
