@@ -1,0 +1,500 @@
+"""The link over Bluetooth, end to end: the firmware's radio code on the virtual board, bleak on a virtual laptop."""
+
+import asyncio
+import json
+import random
+import shutil
+import time
+
+import pytest
+from bleak import BleakClient
+from bleak.exc import BleakError
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from firmware.gait.mounting import Mounting
+from firmware.link import packets, protocol
+from firmware.link.bonds import LIMIT, Bonds
+from firmware.link.radio import TRUST_MS, WINDOW_MS, charge_percent
+from firmware.logbook import Logbook
+from retrostep import flash, radio
+from retrostep.board import VirtualBoard, flash_image
+from retrostep.board.laptop import Laptop
+from retrostep.board.radio import Air, BoardRadio, aioble_files
+from retrostep.cable import CableTransport
+from retrostep.device_tree import device_files
+from retrostep.history import read_history
+from retrostep.link import Link, LinkError
+from retrostep.logfiles import log_folder, read_log_files
+from retrostep.radio import Backend, DeviceNotFound, LinkLost, RadioTransport
+from retrostep.store import Store
+from retrostep.sync import sync
+from retrostep.walker import Walk
+
+HOLD_MS = 3500
+FOUR_PER_INTERVAL = 4
+LOGGED_STEPS = 12_000
+BATTERY_LEVEL = "00002a19-0000-1000-8000-00805f9b34fb"
+
+
+def write_log(folder):
+    """A log of nearly two hours' steps, as the device writes it."""
+    now_ms = [0]
+    logbook = Logbook(str(folder), lambda: now_ms[0], 77, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3")
+    directions = random.Random(1)
+    for _ in range(LOGGED_STEPS):
+        now_ms[0] += directions.randrange(400, 700)
+        logbook.add_step(now_ms[0], directions.randrange(4), directions.randrange(60, 100), None)
+        logbook.flush_if_due()
+    logbook.close()
+
+
+@pytest.fixture(scope="session")
+def radio_image(tmp_path_factory):
+    """A flash image with the device's files, aioble, a calibrated clip and a long log."""
+    folder = tmp_path_factory.mktemp("radio")
+    (folder / "log").mkdir()
+    write_log(folder / "log")
+    settings = folder / "settings.json"
+    settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
+    logs = [(path, f"/log/{path.name}") for path in (folder / "log").iterdir()]
+    image = folder / "flash.img"
+    flash_image.create(image, [*device_files(), *aioble_files(), (settings, "/settings.json"), *logs])
+    return image
+
+
+@pytest.fixture
+def image(radio_image, tmp_path):
+    return shutil.copy(radio_image, tmp_path / "flash.img")
+
+
+@pytest.fixture
+def air():
+    with Air() as space:
+        yield space
+
+
+class Desk:
+    """A board with its radio, and the laptop beside it."""
+
+    def __init__(self, board, board_radio, laptop, tmp_path):
+        self.board = board
+        self.radio = board_radio
+        self.laptop = laptop
+        self.backend = Backend(laptop.client, laptop.scanner)
+        self._db = tmp_path / "radio.sqlite3"
+
+    def hold(self, wait_s=5.0):
+        """Hold the button until the window opens."""
+        self.board.press(HOLD_MS)
+        self.board.advance(wait_s)
+
+    async def _over(self, work, pair, backend):
+        device = await radio.find(None, 2.0, backend)
+        async with RadioTransport(device, backend, pair) as transport:
+            return await work(transport)
+
+    def over(self, work, pair=False, backend=None):
+        """Run work(transport) on a link to the board."""
+        return asyncio.run(self._over(work, pair, backend or self.backend))
+
+    def pair(self, backend=None):
+        return self.over(lambda transport: Link(transport).status(), pair=True, backend=backend)
+
+    def sync(self, on_progress=lambda done, total: None):
+        with Store(self._db) as store:
+            return self.over(lambda transport: sync(Link(transport), store, on_progress))
+
+    def stored(self):
+        with Store(self._db) as store:
+            (log,) = store.logs()
+            return list(store.records(log["id"]))
+
+    def history(self):
+        with Store(self._db) as store:
+            return read_history(store)
+
+
+@pytest.fixture
+def desk(image, air, tmp_path):
+    board_radio = BoardRadio(air)
+    with VirtualBoard(image, speed=0, radio=board_radio) as board:
+        board.advance(1)
+        yield Desk(board, board_radio, Laptop(air), tmp_path)
+        print(board.console.decode(errors="replace"))
+
+
+def logged(image):
+    with log_folder(image) as folder:
+        return list(read_log_files(folder).records())
+
+
+def bonded_peers(image):
+    """How many peers the board's bonds file holds."""
+    if "/bonds.json" not in flash_image.listing(image):
+        return 0
+    return len({key for _, key, _ in json.loads(flash_image.read(image, "/bonds.json"))})
+
+
+def heard(desk, seconds=0.6):
+    return asyncio.run(radio.scan(seconds, desk.backend))
+
+
+def test_ble_is_silent_but_for_a_minute_after_the_button_was_held(desk):
+    assert heard(desk) == []
+    desk.hold()
+    assert [one.name for one in heard(desk)] == ["Retrostep"]
+    desk.board.advance(WINDOW_MS / 1000)
+    assert heard(desk) == []
+    with pytest.raises(DeviceNotFound, match="hold its button for 3 s"):
+        asyncio.run(radio.find(None, 0.5, desk.backend))
+
+
+def test_ble_sync_brings_home_exactly_the_log_of_the_device(desk, image):
+    desk.hold()
+    desk.pair()
+    result = desk.sync()
+    desk.board.cut_power()
+    stored = desk.stored()
+    assert len(stored) == result.records > 200
+    assert stored == logged(image)[: len(stored)]
+    # What the device logged after the sync, if anything, is all that the host has not.
+    assert len(logged(image)) - len(stored) <= 1
+
+
+def test_ble_bond_survives_a_power_cut_and_needs_no_second_pairing(desk, image):
+    desk.hold()
+    desk.pair()
+    desk.board.cut_power()
+    assert bonded_peers(image) == 1
+    desk.board.power_on()
+    desk.board.advance(1)
+    desk.hold()
+    assert desk.sync().records > 200
+
+
+def test_ble_bond_lost_on_the_device_is_an_error_that_says_so(desk, image):
+    desk.hold()
+    desk.pair()
+    desk.board.cut_power()
+    (bonds := image.parent / "bonds.json").write_text("[]")
+    flash_image.install(image, [(bonds, "/bonds.json")])
+    desk.board.power_on()
+    desk.board.advance(1)
+    desk.hold()
+    with pytest.raises(LinkLost, match="lost the bond"):
+        desk.sync()
+
+
+def stranger(air):
+    laptop = Laptop(air, "D0:00:00:00:00:02")
+    return Backend(laptop.client, laptop.scanner)
+
+
+def test_ble_refuses_to_pair_outside_the_window_at_once_and_keeps_no_bond(desk, image, air):
+    desk.hold()
+    desk.pair()
+    # The link that paired has ended: the device can be reached for a while, but nobody can pair any more.
+    other = stranger(air)
+    started = time.monotonic()
+    with pytest.raises(LinkError):
+        desk.pair(backend=other)
+    assert time.monotonic() - started < 4
+    assert desk.sync().records > 200
+    desk.board.cut_power()
+    assert bonded_peers(image) == 1
+
+
+def test_ble_stranger_that_pairs_outside_the_window_is_told_nothing(desk, air):
+    desk.hold()
+    desk.pair()
+    other = stranger(air)
+
+    async def pry():
+        device = await radio.find(None, 2.0, other)
+        got = []
+        async with BleakClient(device, backend=other.client) as client:
+            await client.start_notify(packets.DATA, lambda _, data: got.append(bytes(data)))
+            try:
+                await client.pair()
+                (packet,) = packets.split_message(protocol.message(protocol.STATUS, 1), 200)
+                await client.write_gatt_char(packets.REQUEST, packet, response=True)
+                got.append(bytes(await client.read_gatt_char(packets.STATUS)))
+            except BleakError:
+                pass
+            await asyncio.sleep(0.5)
+            return got, client.is_connected
+
+    got, still_connected = asyncio.run(pry())
+    assert [data for data in got if data] == []
+    assert not still_connected
+
+
+# What a peer that never pairs gets from each characteristic.
+UNPAIRED = [
+    (packets.STATUS, "read", "refused"),
+    (packets.REQUEST, "write", "refused"),
+    (packets.DATA, "read", "refused"),
+    (packets.DATA, "write", "refused"),
+    (packets.STATUS, "write", "refused"),
+    (packets.REQUEST, "read", "refused"),
+    (BATTERY_LEVEL, "read", "given"),
+    (BATTERY_LEVEL, "write", "refused"),
+]
+
+
+def test_ble_unbonded_peer_reads_and_writes_nothing_private(desk):
+    desk.hold()
+    (request,) = packets.split_message(protocol.message(protocol.STATUS, 1), 200)
+
+    async def attempt(client, uuid, action):
+        characteristic = client.services.get_characteristic(uuid)
+        try:
+            if action == "read":
+                await client.read_gatt_char(characteristic)
+            else:
+                await client.write_gatt_char(characteristic, request, response=True)
+        except BleakError:
+            return "refused"
+        return "given"
+
+    async def pry():
+        device = await radio.find(None, 2.0, desk.backend)
+        got = []
+        async with BleakClient(device, backend=desk.backend.client) as client:
+            await client.start_notify(packets.DATA, lambda _, data: got.append(data))
+            outcomes = [(uuid, action, await attempt(client, uuid, action)) for uuid, action, _ in UNPAIRED]
+            await asyncio.sleep(0.3)
+            return outcomes, got
+
+    outcomes, got = asyncio.run(pry())
+    assert outcomes == UNPAIRED
+    assert got == []
+
+
+def test_ble_link_that_is_never_encrypted_is_ended_by_the_device(desk):
+    desk.hold()
+
+    async def linger():
+        device = await radio.find(None, 2.0, desk.backend)
+        gone = asyncio.Event()
+        async with BleakClient(
+            device, disconnected_callback=lambda _: gone.set(), backend=desk.backend.client
+        ):
+            began = time.monotonic()
+            await asyncio.wait_for(gone.wait(), TRUST_MS / 1000 + 5)
+            return time.monotonic() - began
+
+    assert asyncio.run(linger()) == pytest.approx(TRUST_MS / 1000, abs=2)
+
+
+@pytest.fixture(scope="session")
+def sync_notifications(radio_image, tmp_path_factory):
+    """How many notifications a whole sync takes."""
+    folder = tmp_path_factory.mktemp("count")
+    with Air() as air:
+        board_radio = BoardRadio(air)
+        image = shutil.copy(radio_image, folder / "i")
+        with VirtualBoard(image, speed=0, radio=board_radio) as board:
+            desk = Desk(board, board_radio, Laptop(air), folder)
+            board.advance(1)
+            desk.hold()
+            desk.pair()
+            before = air.notifications
+            desk.sync()
+            return air.notifications - before
+
+
+@pytest.mark.parametrize("sample", range(6))
+def test_ble_dropsweep_a_link_cut_at_any_packet_resumes_without_loss_or_duplicate(
+    sample, desk, image, air, sync_notifications
+):
+    desk.hold()
+    desk.pair()
+    air.cut_after(random.Random(sample).randrange(1, sync_notifications))
+    with pytest.raises(LinkLost):
+        desk.sync()
+    desk.sync()
+    desk.board.cut_power()
+    stored = desk.stored()
+    assert stored == logged(image)[: len(stored)]
+    assert len(logged(image)) - len(stored) <= 1
+
+
+def test_ble_request_written_just_before_a_disconnect_is_not_answered_on_the_next_link(desk):
+    desk.hold()
+    desk.pair()
+    body = protocol.pack_u32(0) + protocol.pack_u32(4096)
+    (request,) = packets.split_message(protocol.message(protocol.READ, 7, body), 200)
+
+    async def leave_and_listen():
+        device = await radio.find(None, 2.0, desk.backend)
+        async with BleakClient(device, backend=desk.backend.client) as client:
+            await client.write_gatt_char(packets.REQUEST, request, response=True)
+        device = await radio.find(None, 2.0, desk.backend)
+        got = []
+        async with BleakClient(device, backend=desk.backend.client) as client:
+            await client.start_notify(packets.DATA, lambda _, data: got.append(data))
+            await asyncio.sleep(0.5)
+            leaked = list(got)
+            (status,) = packets.split_message(protocol.message(protocol.STATUS, 8), 200)
+            await client.write_gatt_char(packets.REQUEST, status, response=True)
+            await asyncio.sleep(0.5)
+            return leaked, got
+
+    leaked, got = asyncio.run(leave_and_listen())
+    assert leaked == []
+    assert got
+
+
+def test_ble_sync_while_walking_loses_no_sample_and_full_buffers_cost_only_time(image, tmp_path):
+    walk = Walk(seed=3).stand(8).walk("forward", seconds=40).stand(3).recording("waist")
+    with Air(FOUR_PER_INTERVAL) as air:
+        board_radio = BoardRadio(air, buffers=2)
+        with VirtualBoard(image, speed=0, radio=board_radio, walk=walk.samples) as board:
+            desk = Desk(board, board_radio, Laptop(air), tmp_path)
+            board.advance(1)
+            desk.hold()
+            desk.pair()
+            board.advance(15)
+            before = air.notifications
+            started = time.monotonic()
+            result = desk.sync()
+            took_s = time.monotonic() - started
+            packets_sent = air.notifications - before
+            desk.hold(1)
+            board.advance(50)
+            desk.hold()
+            desk.sync()
+            refusals = board_radio.refusals
+        history = desk.history()
+    last_boot = history.boots[-1].sequence
+    found = [step for step in history.steps if step.boot == last_boot]
+    assert not history.problems
+    assert len(found) == pytest.approx(len(walk.step_times_s()), rel=0.1)
+    assert refusals > 0
+    # 244 bytes fit a packet of this link; the rest went into headers, clock readings and statuses.
+    assert result.payload_bytes > 0.85 * 244 * packets_sent
+    assert took_s < 10
+
+
+def test_ble_tells_steps_live_to_a_host_that_asks(image, air, tmp_path):
+    walk = Walk(seed=3).stand(8).walk("forward", seconds=20).stand(3).recording("waist")
+    board_radio = BoardRadio(air)
+    steps = []
+
+    async def watch(transport):
+        link = Link(transport, steps.append)
+        await link.live(True)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(link.listen(), 4)
+
+    with VirtualBoard(image, speed=0, radio=board_radio, walk=walk.samples) as board:
+        desk = Desk(board, board_radio, Laptop(air), tmp_path)
+        board.advance(1)
+        desk.hold()
+        desk.pair()
+        board.advance(8)
+        desk.over(watch)
+    assert {step.direction for step in steps} == {"forward"}
+    assert len(steps) >= 4
+
+
+def test_ble_without_aioble_is_off_and_the_cable_goes_on(tmp_path, air):
+    image = tmp_path / "flash.img"
+    flash_image.create(image)
+
+    async def status(port):
+        async with CableTransport(port) as transport:
+            return await Link(transport).status()
+
+    with VirtualBoard(image, speed=0, radio=BoardRadio(air)) as board:
+        board.advance(1)
+        board.press(HOLD_MS)
+        board.advance(5)
+        assert b"mip install aioble" in board.console
+        board.set_speed(1.0)
+        assert asyncio.run(status(board.port))["board"] == "xiao_esp32s3"
+
+
+def test_ble_library_that_mip_installed_survives_a_flash(desk, image):
+    desk.board.set_speed(1.0)
+    assert flash.flash(desk.board.port) == []
+    desk.board.cut_power()
+    assert "/lib/aioble/core.py" in flash_image.listing(image)
+
+
+def test_ble_commands_scan_pair_and_sync(desk, tmp_path, monkeypatch):
+    from retrostep.cli import app
+    from retrostep.commands import radio as commands
+
+    monkeypatch.setattr(commands, "BACKEND", desk.backend)
+    runner = CliRunner()
+    desk.hold()
+    found = json.loads(runner.invoke(app, ["scan", "--seconds", "0.6", "--json"]).stdout)
+    assert [one["name"] for one in found] == ["Retrostep"]
+    paired = runner.invoke(app, ["pair", found[0]["address"]])
+    assert "paired with device" in paired.stdout, paired.output
+    db = str(tmp_path / "cli.sqlite3")
+    done = runner.invoke(app, ["sync", "--radio", found[0]["address"], "--db", db, "--json"])
+    assert json.loads(done.stdout)["records"] > 200, done.output
+    assert runner.invoke(app, ["sync", "--db", db]).exit_code == 2
+
+
+@given(
+    message=st.binary(max_size=600), packet_bytes=st.integers(min_value=2, max_value=244), live=st.booleans()
+)
+def test_ble_packets_carry_any_message_even_with_a_live_step_between(message, packet_bytes, live):
+    inbox = packets.Assembler(600)
+    (between,) = packets.split_message(b"live", 20)
+    got = []
+    for packet in packets.split_message(message, packet_bytes):
+        assert len(packet) <= packet_bytes
+        if live:
+            assert inbox.add(between) == b"live"
+        if (whole := inbox.add(packet)) is not None:
+            got.append(whole)
+    assert got == [message]
+
+
+@given(st.lists(st.binary(max_size=40), max_size=30))
+def test_ble_assembler_takes_any_packets_and_keeps_within_its_limit(sent):
+    inbox = packets.Assembler(64)
+    for packet in sent:
+        message = inbox.add(packet)
+        assert message is None or len(message) <= 64
+
+
+def test_ble_assembler_drops_a_message_with_a_packet_missing():
+    inbox = packets.Assembler(600)
+    first, _, last = packets.split_message(bytes(50), 20)
+    assert inbox.add(first) is None
+    assert inbox.add(last) is None
+    assert inbox.dropped == 1
+
+
+def test_ble_keeps_at_most_four_bonds_and_the_oldest_goes_first(tmp_path):
+    path = str(tmp_path / "bonds.json")
+    bonds = Bonds(path)
+    for peer in range(LIMIT + 1):
+        for kind in (1, 2):
+            bonds.put(kind, bytes([peer] * 7), bytes([kind]))
+    bonds.save()
+    again = Bonds(path)
+    assert len(again) == LIMIT
+    assert again.get(1, 0, bytes(7)) is None
+    assert again.get(2, 0, bytes([4] * 7)) == b"\x02"
+    assert [again.get(1, index, None) is not None for index in range(LIMIT + 1)] == [True] * LIMIT + [False]
+
+
+def test_ble_damaged_bonds_count_as_none(tmp_path, capsys):
+    path = tmp_path / "bonds.json"
+    path.write_text('[[1, "00"')
+    assert len(Bonds(str(path))) == 0
+    assert "pair again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("mv", "percent"), [(2900, 0), (3300, 0), (3700, 30), (3950, 80), (4300, 100)])
+def test_ble_battery_level_follows_the_cell(mv, percent):
+    assert charge_percent(mv) == percent
