@@ -363,8 +363,9 @@ class Device:
         )
 
     def close(self):
-        """Stop the motor, settle the last steps and make the log durable: before a planned end."""
+        """Stop motor and radio, settle the last steps and make the log durable: before a planned end."""
         self._motor.stop()
+        self._radio.close()
         self._pipeline.flush()
         if self._sample_clock is not None:
             self._take_results()

@@ -147,6 +147,9 @@ def test_ble_is_silent_but_for_a_minute_after_the_button_was_held(desk):
     assert [one.name for one in heard(desk)] == ["Retrostep"]
     desk.board.advance(WINDOW_MS / 1000)
     assert heard(desk) == []
+    desk.hold()
+    assert len(heard(desk)) == 1
+    desk.board.advance(WINDOW_MS / 1000)
     with pytest.raises(DeviceNotFound, match="hold its button for 3 s"):
         asyncio.run(radio.find(None, 0.5, desk.backend))
 
@@ -185,6 +188,68 @@ def test_ble_bond_lost_on_the_device_is_an_error_that_says_so(desk, image):
     desk.hold()
     with pytest.raises(LinkLost, match="lost the bond"):
         desk.sync()
+
+
+def test_ble_status_can_be_read_by_a_bonded_host_and_says_what_the_status_request_says(desk):
+    desk.hold()
+    desk.pair()
+
+    async def read():
+        device = await radio.find(None, 2.0, desk.backend)
+        async with BleakClient(device, backend=desk.backend.client) as client:
+            await asyncio.sleep(0.2)
+            return protocol.decode_fields(bytes(await client.read_gatt_char(packets.STATUS)))
+
+    status = asyncio.run(read())
+    assert status["device_id"] == desk.board.unique_id.hex()
+    assert status["next_sequence"] > 200
+
+
+def test_ble_two_hosts_each_pair_in_a_window_of_their_own_and_both_come_back(desk, image, air):
+    other = stranger(air)
+    desk.hold()
+    desk.pair()
+    desk.board.advance(130)
+    desk.hold()
+    desk.pair(backend=other)
+    # Neither of these links can pair any more: they are known by their keys.
+    assert desk.sync().records > 200
+    assert desk.over(lambda transport: Link(transport).status(), backend=other)["acknowledged"] > 200
+    desk.board.cut_power()
+    assert bonded_peers(image) == 2
+
+
+def test_ble_power_cut_in_the_middle_of_a_sync_costs_nothing(desk, image):
+    desk.hold()
+    desk.pair()
+    with pytest.raises(LinkLost):
+        desk.sync(lambda done, total: desk.board.cut_power())
+    before = desk.stored()
+    desk.board.power_on()
+    desk.board.advance(1)
+    desk.hold()
+    desk.sync()
+    desk.board.cut_power()
+    stored = desk.stored()
+    assert 0 < len(before) < len(stored)
+    assert stored == logged(image)[: len(stored)]
+
+
+def test_ble_nonsense_from_a_bonded_host_costs_at_most_its_answer(desk):
+    desk.hold()
+    desk.pair()
+    nonsense = random.Random(4)
+
+    async def babble(transport):
+        client = transport._client
+        for _ in range(150):
+            junk = nonsense.randbytes(nonsense.randrange(1, 200))
+            await client.write_gatt_char(packets.REQUEST, junk, response=True)
+        return await Link(transport).status()
+
+    assert desk.over(babble)["uptime_s"] > 0
+    assert b"Traceback" not in desk.board.console
+    assert desk.sync().records > 200
 
 
 def stranger(air):
@@ -229,6 +294,19 @@ def test_ble_stranger_that_pairs_outside_the_window_is_told_nothing(desk, air):
     got, still_connected = asyncio.run(pry())
     assert [data for data in got if data] == []
     assert not still_connected
+
+
+def test_ble_impostor_with_the_address_of_a_bonded_host_neither_gets_in_nor_ends_the_bond(desk, image, air):
+    desk.hold()
+    desk.pair()
+    asyncio.run(desk.laptop.switch_off())
+    impostor = Laptop(air, desk.laptop.address)
+    with pytest.raises(LinkError):
+        desk.pair(backend=Backend(impostor.client, impostor.scanner))
+    asyncio.run(impostor.switch_off())
+    assert desk.sync().records > 200
+    desk.board.cut_power()
+    assert bonded_peers(image) == 1
 
 
 # What a peer that never pairs gets from each characteristic.
@@ -416,6 +494,14 @@ def test_ble_without_aioble_is_off_and_the_cable_goes_on(tmp_path, air):
         assert b"mip install aioble" in board.console
         board.set_speed(1.0)
         assert asyncio.run(status(board.port))["board"] == "xiao_esp32s3"
+
+
+def test_ble_radio_is_off_once_the_app_was_stopped(desk):
+    desk.hold()
+    serial = desk.board.serial()
+    serial.write(b"\x03")
+    serial.read_until(b">>> ", timeout_s=5)
+    assert heard(desk) == []
 
 
 def test_ble_library_that_mip_installed_survives_a_flash(desk, image):

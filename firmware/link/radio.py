@@ -9,11 +9,12 @@ of a stored bond. Requests of anybody else are not answered, the status is empty
 TRUST_MS. An attempt to pair outside the window ends the link at once.
 
 aioble is imported when the first window opens: a device whose radio is never used pays nothing for it. Without
-aioble the radio stays off, says so, and everything else runs.
+aioble, or whatever else the radio does, it stays off, says so, and everything else runs.
 """
 
 import asyncio
 import gc
+import sys
 from errno import ENOMEM
 
 from firmware import VERSION
@@ -28,6 +29,8 @@ _MTU = 247
 _DEFAULT_MTU = 23
 _BACK_OFF_MS = 5
 _COLLECT_EVERY_BYTES = 16_384
+# A host that asks for nothing in so long keeps the radio on for nothing.
+IDLE_MS = 120_000
 # A host that takes nothing for so long has lost its link.
 _STALLED_MS = 10_000
 
@@ -62,8 +65,9 @@ class _LinkEnded(Exception):
 class _Link:
     """What is known of the one connection there is. `connection` is aioble's, None until it has handed it over."""
 
-    def __init__(self, handle):
+    def __init__(self, handle, now_ms):
         self.handle = handle
+        self.heard_ms = now_ms
         self.connection = None
         self.mtu = _DEFAULT_MTU
         self.knows_secret = False
@@ -103,6 +107,7 @@ class RadioLink:
         self._wanted = asyncio.Event()
         self._changed = asyncio.ThreadSafeFlag()
         self._aioble = None
+        self._on = False
 
     def open_window(self):
         """Advertise, and let one host pair, for WINDOW_MS from now."""
@@ -156,7 +161,7 @@ class RadioLink:
             kind, key, value = data
             return self._keep_secret(kind, bytes(key), None if value is None else bytes(value))
         if event == _CENTRAL_CONNECT:
-            self._link = _Link(data[0])
+            self._link = _Link(data[0], self._now_ms())
         elif self._link is None or data[0] != self._link.handle:
             return None
         elif event == _CENTRAL_DISCONNECT:
@@ -194,13 +199,33 @@ class RadioLink:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            if self._load():
-                await self._window()
+            try:
+                if self._load():
+                    await self._window()
+            except Exception as failure:
+                # Steps must go on being counted, whatever a radio and its library do.
+                print("radio: off until the next hold of the button:")
+                sys.print_exception(failure)
+
+    def close(self):
+        """Switch the radio off: before a planned end of the app."""
+        if self._on:
+            self._on = False
+            self._aioble.stop()
 
     async def _window(self):
         """From switching the radio on to switching it off again."""
         aioble = self._aioble
-        self._declare(aioble)
+        self._on = True
+        try:
+            self._declare(aioble)
+            await self._serve(aioble)
+        finally:
+            self._link = None
+            self.close()
+
+    async def _serve(self, aioble):
+        """Advertise and attend to one link after the other, until the window is over."""
         self._on_window()
         answering = asyncio.create_task(self._answer_requests())
         try:
@@ -217,8 +242,6 @@ class RadioLink:
                 await self._attend(connection)
         finally:
             answering.cancel()
-            self._link = None
-            aioble.stop()
 
     def _declare(self, aioble):
         """Register the services; the radio is on afterwards."""
@@ -261,18 +284,16 @@ class RadioLink:
         told = False
         while self._link is link:
             self._save_bonds()
-            if link.refused or (not link.trusted and self._now_ms() >= trust_due_ms):
-                print("radio: a peer that is not bonded was sent away")
+            due_ms = link.heard_ms + IDLE_MS if link.trusted else trust_due_ms
+            if link.refused or self._now_ms() >= due_ms:
+                print("radio: a peer was sent away: %s" % ("idle" if link.trusted else "not bonded"))
                 await self._send_away(connection)
                 break
             if link.trusted != told:
                 told = link.trusted
                 self._status.write(protocol.encode_fields(self._device.status()) if told else b"")
             try:
-                if link.trusted:
-                    await self._changed.wait()
-                else:
-                    await asyncio.wait_for_ms(self._changed.wait(), max(trust_due_ms - self._now_ms(), 1))
+                await asyncio.wait_for_ms(self._changed.wait(), max(due_ms - self._now_ms(), 1))
             except asyncio.TimeoutError:
                 pass
         self._save_bonds()
@@ -304,6 +325,7 @@ class RadioLink:
             # A write of a link that is gone meanwhile must not be answered to the next one.
             if link is None or link.connection is not connection or not link.trusted:
                 continue
+            link.heard_ms = self._now_ms()
             message = link.inbox.add(packet)
             if message is None:
                 continue
@@ -313,9 +335,9 @@ class RadioLink:
             except _LinkEnded:
                 # The host asks again when it is back.
                 continue
-            except MemoryError as full:
+            except (MemoryError, OSError) as failure:
                 # The host asks again after a time; the walk that is being counted must not pay for it.
-                print("radio: a request was dropped:", full)
+                print("radio: a request was dropped:", failure)
                 gc.collect()
 
     async def _send(self, link, message):

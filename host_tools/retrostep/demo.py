@@ -1,8 +1,8 @@
 """The main job in one go, with no hardware: walk, count, feel, sync, report.
 
 The real firmware runs on the virtual board, fed with a walk; its steps come in over its own link as it settles them,
-its motor is watched at the PWM pin. Then the log is pulled through the board's serial port with the same code that
-`retrostep sync` uses on a device, and the day's table is printed.
+its motor is watched at the PWM pin. Then the button is held, a virtual laptop pairs and pulls the log by Bluetooth,
+with the same code that `retrostep sync --radio` uses on a device, and the day's table is printed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ from rich.table import Table
 from rich.text import Text
 
 from retrostep.board import Event, VirtualBoard, flash_image
+from retrostep.board.laptop import Laptop
+from retrostep.board.radio import Air, BoardRadio, aioble_files
 from retrostep.cable import LineAssembler
-from retrostep.commands.device import over_cable, sync_with_bar
+from retrostep.commands.device import sync_with_bar
+from retrostep.commands.radio import over_radio
 from retrostep.device_tree import device_files, use_device_code
 from retrostep.history import days, read_history
 from retrostep.link import Link, LiveStep
+from retrostep.radio import Backend
 from retrostep.recording import Recording
 from retrostep.report import DIRECTION_STYLES, day_table
 from retrostep.store import Store
@@ -50,6 +54,10 @@ START_S = 0.2
 LIVE_RENEWAL_S = 20.0
 # The settled step comes up to 1.5 s after the contact, and the last bout closes after that.
 TAIL_S = 4.0
+HOLD_MS = 3500
+WINDOW_OPENS_S = 5.0
+# What a phone or laptop usually grants.
+PACKETS_PER_INTERVAL = 4
 _RECENT_STEPS = 24
 _ARROWS = {"forward": "▲", "backward": "▼", "sideways": "◆", "unknown": "·"}
 
@@ -169,19 +177,30 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
         image = Path(folder) / "flash.img"
         settings = Path(folder) / "settings.json"
         settings.write_text(json.dumps(device_settings(recording)))
-        flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+        flash_image.create(image, [*device_files(), *aioble_files(), (settings, "/settings.json")])
         view = View(f"Walk ({kind})", recording.duration_s)
-        board = VirtualBoard(image, walk=recording.samples, feed_rate_hz=recording.rate_hz, speed=0)
+        air = Air(PACKETS_PER_INTERVAL)
+        laptop = Laptop(air)
+        board = VirtualBoard(
+            image,
+            walk=recording.samples,
+            feed_rate_hz=recording.rate_hz,
+            speed=0,
+            radio=BoardRadio(air),
+        )
         board.on_event(view.on_event)
-        with board:
+        with air, board:
             with Live(view, console=console, refresh_per_second=12) as live:
                 asyncio.run(_watch(board, view, speed, live.refresh))
             if not console.is_terminal:
                 # Elsewhere the live panel leaves its last line open.
                 console.print()
-            console.print(f"Pulling the log over the board's serial port {board.port}")
+            console.print("Holding the button, pairing, and pulling the log by Bluetooth")
+            board.press(HOLD_MS)
+            board.advance(WINDOW_OPENS_S)
+            backend = Backend(laptop.client, laptop.scanner)
             with Store(Path(folder) / "demo.sqlite3") as store:
-                result = sync_with_bar(partial(over_cable, board.port), store, console)
+                result = sync_with_bar(partial(over_radio, None, pair=True, backend=backend), store, console)
                 history = read_history(store)
         console.print(f"{result.records} records, {result.payload_bytes} bytes, acknowledged")
     local = datetime.now().astimezone().tzinfo

@@ -51,6 +51,7 @@ class Laptop:
         self.air = air
         self.address = address
         self._radio: Radio | None = None
+        self._bonds = MemoryKeyStore()
         laptop = self
 
         class Client(_Client):
@@ -72,12 +73,22 @@ class Laptop:
     async def device(self) -> Device:
         """The adapter, switched on at its first use. In the air's thread."""
         if self._radio is None:
-            self._radio = Radio(self.air, "laptop", self.address, MemoryKeyStore())
+            self._radio = Radio(self.air, "laptop", self.address, self._bonds)
             await self._radio.power_on()
             self._radio.device.pairing_config_factory = lambda connection: pairing.PairingConfig(
                 sc=True, mitm=False, bonding=True
             )
         return self._radio.device
+
+    async def switch_off(self) -> None:
+        """Take the adapter out of the air; it comes back, with its bonds, when it is used again."""
+
+        async def leave() -> None:
+            radio, self._radio = self._radio, None
+            if radio is not None:
+                radio.power_off()
+
+        await self.run(leave())
 
 
 class _Scanner(BaseBleakScanner):
@@ -225,6 +236,9 @@ class _Client(BaseBleakClient):
         peer = self._alive()
 
         async def bounded() -> Result:
+            device = await self._laptop.device()
+            if device.connections.get(peer.connection.handle) is not peer.connection:
+                raise BleakError("Disconnected")
             try:
                 return await peer.connection.cancel_on_disconnection(work(peer))
             except asyncio.CancelledError as error:

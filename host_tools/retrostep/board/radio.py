@@ -202,6 +202,8 @@ class Radio:
         """Leave the air; whoever is connected finds that the connection has timed out."""
         for connection in list(self.controller.le_connections.values()):
             self._air.break_link(self.controller, connection)
+        for advertising in self.controller.advertising_sets.values():
+            advertising.stop()
         self._air.remove_controller(self.controller)
 
 

@@ -14,17 +14,22 @@ from retrostep import radio
 from retrostep.link import Link
 
 Result = TypeVar("Result")
-ANY = "any"
 BACKEND = radio.Backend()
 """Which Bluetooth the commands use: this computer's."""
 
 
-def over_radio(address: str | None, work: Callable[[Link], Awaitable[Result]], pair: bool = False) -> Result:
+def over_radio(
+    address: str | None,
+    work: Callable[[Link], Awaitable[Result]],
+    pair: bool = False,
+    backend: radio.Backend | None = None,
+) -> Result:
     """Find the device at `address` (None: any), connect, run `work` on its link, disconnect. Raises LinkError."""
+    through = backend or BACKEND
 
     async def _run() -> Result:
-        device = await radio.find(address, backend=BACKEND)
-        async with radio.RadioTransport(device, BACKEND, pair) as transport:
+        device = await radio.find(address, backend=through)
+        async with radio.RadioTransport(device, through, pair) as transport:
             return await work(Link(transport))
 
     return asyncio.run(_run())
