@@ -19,7 +19,7 @@ from firmware.link.bonds import LIMIT, Bonds
 from firmware.link.radio import TRUST_MS, WINDOW_MS, charge_percent
 from firmware.logbook import Logbook
 from retrostep import flash, radio
-from retrostep.board import VirtualBoard, flash_image
+from retrostep.board import BoardError, VirtualBoard, flash_image
 from retrostep.board.laptop import Laptop
 from retrostep.board.radio import Air, BoardRadio, aioble_files
 from retrostep.cable import CableTransport
@@ -526,6 +526,12 @@ def test_ble_commands_scan_pair_and_sync(desk, tmp_path, monkeypatch):
     done = runner.invoke(app, ["sync", "--radio", found[0]["address"], "--db", db, "--json"])
     assert json.loads(done.stdout)["records"] > 200, done.output
     assert runner.invoke(app, ["sync", "--db", db]).exit_code == 2
+
+
+def test_ble_folder_without_aioble_is_refused_with_what_was_expected(tmp_path, monkeypatch):
+    monkeypatch.setenv("RETROSTEP_AIOBLE", str(tmp_path))
+    with pytest.raises(BoardError, match="expected a folder that holds aioble/"):
+        aioble_files()
 
 
 @given(
