@@ -234,7 +234,8 @@ class Device:
 
     def _on_block(self, imu, count, read_at_ms):
         self._pipeline.process(imu.samples, count)
-        self._sample_clock.observe(self._pipeline.sample_index, read_at_ms * 1000)
+        # Samples that still wait in the FIFO are newer than this block.
+        self._sample_clock.observe(self._pipeline.sample_index + imu.waiting, read_at_ms * 1000)
         self._take_results()
         self._link.raw_block(imu.first_index, imu.samples, count)
         if self._calibration.active and self._calibration.process(imu.samples, count):
@@ -265,9 +266,8 @@ class Device:
             if kind == "wrong_clip":
                 self._clip_doubted = True
             pattern = self._cue_policy.on_event(index, kind, detail)
-            if pattern is not None:
-                self._cues.play(pattern)
-                self.logbook.add_cue(pattern)
+            if pattern is not None and self._cues.play(pattern):
+                self.logbook.add_cue(max(self._sample_clock.ms_at(index), 0), pattern)
 
     def _on_gap(self):
         """Samples are missing: settle what is known with the times known so far, then start anew."""
@@ -364,12 +364,15 @@ class Device:
 
     def close(self):
         """Stop motor and radio, settle the last steps and make the log durable: before a planned end."""
-        self._motor.stop()
-        self._radio.close()
-        self._pipeline.flush()
-        if self._sample_clock is not None:
-            self._take_results()
-        self.logbook.close()
+        try:
+            self._motor.stop()
+            self._radio.close()
+            if self._pipeline is not None and self._sample_clock is not None:
+                self._pipeline.flush()
+                self._take_results()
+        finally:
+            # Whatever failed before: the steps in RAM are not its victims.
+            self.logbook.close()
 
 
 def run():

@@ -71,11 +71,15 @@ class Calibration:
         if self._still_samples >= _STAND_SAMPLES:
             self.state = WALKING
             self._samples = 0
-            # Loaded only now: a device that is not calibrating has no heap to spare for it.
             gc.collect()
-            from firmware.gait.calibrator import Calibrator
+            try:
+                # Loaded only now: a device that is not calibrating has no heap to spare for it.
+                from firmware.gait.calibrator import Calibrator
 
-            self._calibrator = Calibrator(_RATE_HZ * 1000, self._placement)
+                self._calibrator = Calibrator(_RATE_HZ * 1000, self._placement)
+            except MemoryError:
+                self.state = FAILED
+                self.reason = "too little memory just now: restart the device and calibrate at once"
             return True
         return self._late(_STAND_LIMIT_SAMPLES, "never still for 3 s: stand still after the first buzz")
 

@@ -67,10 +67,12 @@ class CuePlayer:
         self._wake = asyncio.Event()
 
     def play(self, pattern):
-        """Queue a pattern; if too many wait already, the new one is dropped: late cues only confuse."""
-        if len(self._waiting) < _QUEUE_LENGTH:
-            self._waiting.append(pattern)
-            self._wake.set()
+        """Queue a pattern; True if it will be felt. Where too many wait it is dropped: late cues only confuse."""
+        if len(self._waiting) >= _QUEUE_LENGTH:
+            return False
+        self._waiting.append(pattern)
+        self._wake.set()
+        return self.strength > 0
 
     async def run(self):
         """Play what is queued, for ever. Cancelling stops motor and LED."""

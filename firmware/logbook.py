@@ -59,6 +59,7 @@ class Logbook:
         """
         steps = 0
         first_step = last_step = (0, 0)
+        taken_over = set()
         for kind, payload in records:
             found = 0
             if kind == steplog.STEPS:
@@ -67,6 +68,10 @@ class Logbook:
                 begin, end = (tag, first_cs), (tag, last_cs)
             elif kind == steplog.GAP:
                 first_before, found, begin, end = steplog.gap_span(payload)
+                if first_before in taken_over:
+                    # A power cut between telling and dropping had it told twice.
+                    found = 0
+                taken_over.add(first_before)
                 first = min(first, first_before)
             if found:
                 first_step = first_step if steps else begin
@@ -104,10 +109,13 @@ class Logbook:
         self._make_room()
         self._chunk.add_bout(direction, stability, steps, last_ms - first_ms, last_ms)
 
-    def add_cue(self, pattern):
-        """A haptic pattern (index into steplog.PATTERNS) was played."""
+    def add_cue(self, at_ms, pattern):
+        """A haptic pattern (index into steplog.PATTERNS) was played for what happened at `at_ms`.
+
+        Not the time of the buzz: steps with earlier contacts may still settle, and the log's time only goes forward.
+        """
         self._make_room()
-        self._chunk.add_cue(self._uptime_ms(), pattern)
+        self._chunk.add_cue(at_ms, pattern)
 
     def _make_room(self):
         if self._chunk.full:

@@ -70,7 +70,7 @@ class Sampler:
                 print("sampling: no answer from the IMU (%s); check its wiring and address" % silent)
                 await self._retry(FAULT_SILENT)
                 continue
-            self._overruns = 0
+            self._overruns = imu.overruns
             self._still_blocks = 0
             await self._retry(await self._read_until_failure(imu))
 
@@ -95,6 +95,7 @@ class Sampler:
     async def _read_until_failure(self, imu):
         """Hand on blocks; return the fault that ended it."""
         bus_errors = empty = 0
+        gap_told = False
         while True:
             await self._wait()
             try:
@@ -102,7 +103,9 @@ class Sampler:
                     read_at_ms = self._now_ms()
                     count = imu.read_block()
                     if imu.overruns != self._overruns:
+                        # How many are missing shows up to 32 samples later.
                         self._overruns = imu.overruns
+                        gap_told = True
                         self._on_gap()
                     if not count:
                         break
@@ -117,7 +120,9 @@ class Sampler:
                     await asyncio.sleep_ms(0)
                 lost = imu.lost_samples()
                 if lost:
-                    self._on_gap()
+                    if not gap_told:
+                        self._on_gap()
+                    gap_told = False
                     self._fault(FAULT_OVERRUN, lost)
                 if not count:
                     empty += 1

@@ -141,7 +141,8 @@ class Journal:
     log_id: used if the journal is new; one that exists keeps its own. segment_bytes: a segment is closed when the
     next record would take it past this. budget_bytes: total at which the oldest segments go, acknowledged or not.
     on_lost(first, last, records): called before unacknowledged records go, with their sequence numbers and a list of
-    (kind, payload), so that the owner can append a record of what will be lost; that record becomes durable first.
+    (kind, payload), so that the owner can append a record of what will be lost; that record becomes durable first,
+    but on a volume without any room.
     Opening reads the last segment once. Raises OSError from the file system.
     """
 
@@ -202,7 +203,7 @@ class Journal:
     def _recover(self):
         """Find the log id and the next sequence number from what survived."""
         for first in reversed(self._segments):
-            data = self._read(first)
+            data = self._read_or_nothing(first)
             if not data:
                 # The power went between making the file and its first flush.
                 continue
@@ -214,7 +215,7 @@ class Journal:
         if not self._segments:
             return
         first = self._segments[-1]
-        data = self._read(first)
+        data = self._read_or_nothing(first)
         end, following = HEADER_BYTES, first
         for sequence, _, _, _, after in scan_segment(data, first):
             end, following = after, sequence + 1
@@ -280,6 +281,7 @@ class Journal:
         condemned = self._over_budget()
         for first in condemned:
             self._tell_lost(first)
+        # (On a volume that other files have filled, the oldest segment has to go before anything can be written.)
         while True:
             try:
                 self._write_pending()
@@ -335,12 +337,17 @@ class Journal:
         following = self._segments[at + 1] if at + 1 < len(self._segments) else self.flushed_sequence
         if following > self.acknowledged and self._on_lost:
             first_lost = max(first, self.acknowledged)
-            lost = scan_segment(self._read(first), first)
-            self._on_lost(
-                first_lost,
-                following - 1,
-                [(kind, payload) for sequence, kind, payload, _, _ in lost if sequence >= first_lost],
-            )
+            lost = scan_segment(self._read_or_nothing(first), first)
+            records = [(kind, payload) for sequence, kind, payload, _, _ in lost if sequence >= first_lost]
+            self._on_lost(first_lost, following - 1, records)
+
+    def _read_or_nothing(self, first):
+        """A segment that the file system can't read holds nothing any more; it must not block what comes after."""
+        try:
+            return self._read(first)
+        except OSError as error:
+            print("journal: %s can't be read: %s" % (self._path(first), error))
+            return b""
 
     def _remove(self, first):
         os.remove(self._path(first))
@@ -383,7 +390,16 @@ class Journal:
             )
         if up_to <= self.acknowledged:
             return
-        write_atomically(self._folder + "/" + CURSOR, encode_cursor(up_to))
+        while True:
+            try:
+                write_atomically(self._folder + "/" + CURSOR, encode_cursor(up_to))
+                break
+            except OSError:
+                # A full volume: what is safe elsewhere makes room for the cursor that says so.
+                closed = self._segments[1] if len(self._segments) > 1 else self.next_sequence + 1
+                if closed > up_to:
+                    raise
+                self._remove(self._segments[0])
         self.acknowledged = up_to
 
     def records(self, first_sequence=0):

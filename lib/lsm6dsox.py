@@ -155,6 +155,7 @@ class LSM6DSOX:
         self.first_index = 0
         self.next_index = 0
         self.overruns = 0
+        self.waiting = 0
         self.watermark = 0
         identity = self._read(_WHO_AM_I)
         if identity != _IDENTITY:
@@ -218,6 +219,8 @@ class LSM6DSOX:
     def read_block(self):
         """Move what the FIFO holds, at most block_samples, into `samples`; return the number of samples.
 
+        `waiting` says how many more there were when it began.
+
         Allocates a memoryview a call, nothing a sample. Raises OSError from the bus; nothing is then lost but
         what the FIFO overruns meanwhile.
         """
@@ -225,9 +228,9 @@ class LSM6DSOX:
         self._i2c.readfrom_mem_into(self._address, _FIFO_STATUS1, status)
         if status[1] & _STATUS2_OVERRUN_LATCHED:
             self.overruns += 1
-        words = status[0] | (status[1] & 0x03) << 8
-        if words > self._max_words:
-            words = self._max_words
+        there = status[0] | (status[1] & 0x03) << 8
+        words = min(there, self._max_words)
+        self.waiting = (there - words) // 2
         self.first_index = self.next_index
         if not words:
             return 0

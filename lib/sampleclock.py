@@ -14,6 +14,7 @@ Integers only; a few bytes allocated a block at most. Times in us or ms of the c
 
 _SLOPE_SAMPLES = 2048
 _LATE_SHIFT = 6
+_EARLY_US = 3_000
 
 
 class SampleClock:
@@ -45,6 +46,10 @@ class SampleClock:
         late_us = now_us - predicted_us
         self._index = index
         self._us = now_us if late_us < 0 else predicted_us + (late_us >> _LATE_SHIFT)
+        if late_us < -_EARLY_US:
+            # The phase was wrong until now, and so was the slope's start.
+            self._slope_index, self._slope_us = index, self._us
+            return
         samples = index - self._slope_index
         if samples >= _SLOPE_SAMPLES:
             measured_ns = (self._us - self._slope_us) * 1000 // samples

@@ -1,5 +1,6 @@
 """From records to UTC, days and minutes, on the host."""
 
+import time
 from datetime import date, datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -40,7 +41,7 @@ class Log:
         return self.add(steplog.STEPS, chunk.payload())
 
     def read(self):
-        return read_log("device", self.records)
+        return read_log("device", 7, self.records)
 
 
 def test_between_two_anchors_the_drift_of_the_crystal_is_removed():
@@ -103,6 +104,28 @@ def test_days_are_cut_at_the_wearers_midnight_through_a_clock_change():
         date(2026, 10, 25): 25,
         date(2026, 10, 26): 1,
     }
+
+
+def test_the_computers_own_zone_is_asked_for_each_day_not_for_today(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        # 22:30 UTC is past midnight in Berlin's summer, and before it in winter.
+        summer = round(datetime(2026, 7, 15, 22, 30, tzinfo=timezone.utc).timestamp() * 1000)
+        winter = round(datetime(2026, 1, 15, 22, 30, tzinfo=timezone.utc).timestamp() * 1000)
+        log = Log().boot().anchor(0, winter).steps(1_000).boot().anchor(0, summer).steps(1_000)
+        assert [day.day for day in days(log.read().steps, None)] == [date(2026, 1, 15), date(2026, 7, 16)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_two_logs_of_one_device_stay_apart():
+    log = Log().boot().anchor(0, UTC_0_MS).steps(*range(0, 60_001, 500))
+    steps = read_log("device", 1, log.records).steps + read_log("device", 2, log.records).steps
+    (day,) = days(steps, timezone.utc)
+    assert day.bouts == 2
+    assert day.minutes["forward"] == pytest.approx(2.0)
 
 
 def test_uptime_that_wraps_in_the_log_goes_on_counting():

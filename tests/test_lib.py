@@ -45,6 +45,22 @@ def test_sample_times_are_right_again_at_once_after_a_gap():
     assert clock.ms_at(26) == (9_000_000 - 26 * PERIOD_NS // 1000) // 1000
 
 
+def test_a_backlog_in_the_fifo_spoils_neither_phase_nor_period():
+    clock = SampleClock(PERIOD_NS)
+    clock.observe(26, 1_000_000)
+    clock.restart()
+    # 250 samples wait; the reader tells a block of 64 of them as if it were the newest.
+    taken_us = 10_000_000
+    clock.observe(1064, taken_us)
+    worst = 0
+    for block in range(1, 400):
+        index = 1250 + 26 * block
+        at_us = taken_us + 26 * block * PERIOD_NS // 1000
+        clock.observe(index, at_us + 300)
+        worst = max(worst, abs(clock.us_at(index) - at_us))
+    assert worst < 20_000
+
+
 @pytest.fixture
 def driver(tmp_path):
     """Runs code on a virtual board that has lib/ and no app; `imu` is a driver made and started there."""

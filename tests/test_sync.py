@@ -14,7 +14,7 @@ from firmware.logbook import Logbook
 from retrostep.cable import CableTransport
 from retrostep.history import days, read_history
 from retrostep.link import Link, LinkError, NoAnswer, Refused
-from retrostep.store import Store
+from retrostep.store import Store, StoreError
 from retrostep.sync import LogWentBack, sync
 
 UTC_0_MS = 1_790_000_000_000
@@ -163,6 +163,73 @@ def test_a_link_that_drops_at_any_message_loses_and_doubles_nothing(device, stor
             assert device.logbook.journal.acknowledged <= len(there) + 1
     run_sync(device, store)
     assert synced_records(store) == device_records(device)
+
+
+def test_steps_flushed_while_a_batch_is_on_its_way_are_neither_lost_nor_skipped(device, store):
+    class Busy(Joined):
+        """The device walks on between the messages of its answer."""
+
+        async def _deliver(self, message):
+            device.walk(70)
+            await super()._deliver(message)
+
+    device.walk(3_000)
+    asyncio.run(sync(Link(Busy(device.session), utc_ms=lambda: UTC_0_MS), store))
+    there = [sequence for sequence, _, _ in synced_records(store)]
+    assert there == list(range(1, len(there) + 1))
+    assert device.logbook.journal.acknowledged == len(there) + 1
+    run_sync(device, store)
+    assert synced_records(store) == device_records(device)
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_a_message_that_is_lost_on_the_line_is_asked_for_again(device, store, lost):
+    class Lossy(Joined):
+        """Loses one RECORDS message, as a disturbed line does whose CRC does not hold."""
+
+        seen = 0
+
+        async def _deliver(self, message):
+            if message[0] == protocol.RECORDS:
+                self.seen += 1
+                if self.seen == lost + 1:
+                    return
+            await super()._deliver(message)
+
+    device.walk(3_000)
+    asyncio.run(sync(Link(Lossy(device.session), utc_ms=lambda: UTC_0_MS), store))
+    assert synced_records(store) == device_records(device)
+
+
+def test_an_answer_that_never_comes_ends_although_live_messages_do(monkeypatch):
+    monkeypatch.setattr("retrostep.link.ANSWER_TIMEOUT_S", 0.05)
+
+    class Chatty:
+        name = advice = "/dev/chatty"
+
+        async def send(self, message):
+            pass
+
+        async def receive(self):
+            await asyncio.sleep(0.01)
+            return protocol.message(protocol.LIVE_STEP, 0, bytes(7))
+
+    with pytest.raises(NoAnswer):
+        asyncio.run(asyncio.wait_for(Link(Chatty()).raw(False), 5))
+
+
+def test_a_missing_database_is_an_error_for_those_who_only_read(tmp_path):
+    with pytest.raises(StoreError, match="sync a device first"):
+        Store(tmp_path / "typo.sqlite3", create=False)
+    assert not (tmp_path / "typo.sqlite3").exists()
+
+
+def test_a_database_that_another_program_holds_is_an_error_that_says_so(tmp_path):
+    with Store(tmp_path / "db.sqlite3") as first, Store(tmp_path / "db.sqlite3") as second:
+        second._db.execute("PRAGMA busy_timeout = 10")
+        first._db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="no other program"):
+            second.open_log({"device_id": "a", "board": "b", "firmware": "c", "log_id": 1})
 
 
 def test_a_device_with_a_new_log_starts_a_log_of_its_own(device, store, make_device):

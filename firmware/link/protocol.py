@@ -16,14 +16,15 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     RAW      u8 1 on, 0 off                            u8 the same; then RAW_BLOCK and MARK messages, tag 0
     RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
              the pieces up to END, put together, are whole records
-    END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now
+    END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now, u32 bytes of records sent
     LIVE_STEP (unasked) u32 uptime of the contact in cs, u8 direction, u8 confidence %, u8 stability or 255
     RAW_BLOCK (unasked) u32 number of the first sample, then int16 acc x y z, gyr x y z of each (0.488 mg, 70 mdps)
     MARK     (unasked) u32 number of the next sample, u8 presses: the button was pressed while RAW is on
     ERROR    u8 code, UTF-8 text: what was seen, expected, to do
 
 An answer's opcode is the request's plus 0x80. Fields are u8 key, u8 length, value; unknown keys are skipped, so
-fields can be added within a protocol version. All requests may be repeated at any time with the same result.
+fields can be added within a protocol version. All requests may be repeated at any
+time: reading and acknowledging give the same result, ANCHOR logs one anchor more, CALIBRATE start begins anew.
 """
 
 import struct

@@ -7,7 +7,7 @@ ERROR and changes nothing.
 
 import gc
 
-from journal import RECORD_BYTES, encode_record
+from journal import RECORD_BYTES, JournalFull, encode_record
 
 from firmware.link import protocol
 from firmware.steplog import SOURCE_HOST
@@ -60,6 +60,12 @@ class Session:
         except MemoryError:
             gc.collect()
             await self._refuse(send, tag, protocol.ERROR_REFUSED, "too little memory just now: ask again")
+            return
+        except (OSError, JournalFull) as full:
+            self._device.logbook.write_failures += 1
+            await self._refuse(
+                send, tag, protocol.ERROR_REFUSED, "the flash took nothing (%s): sync again" % full
+            )
             return
         except ValueError as refused:
             await self._refuse(send, tag, protocol.ERROR_REFUSED, str(refused))
@@ -119,12 +125,16 @@ class Session:
         first, limit = protocol.unpack("<II", body)
         logbook = self._device.logbook
         logbook.flush()
+        # What is flushed while this answer is on its way belongs to the next one.
+        end = logbook.journal.flushed_sequence
         limit = min(limit, protocol.MAX_READ_BYTES)
         waiting = bytearray()
-        taken = 0
+        taken = sent = 0
         following = max(first, logbook.journal.oldest_sequence)
         more = 0
         for sequence, kind, payload in logbook.journal.records(first):
+            if sequence >= end:
+                break
             taken += RECORD_BYTES + len(payload)
             if taken > limit and following > first:
                 more = 1
@@ -132,13 +142,16 @@ class Session:
             waiting.extend(encode_record(sequence, kind, payload))
             while len(waiting) >= self._limit:
                 await send(protocol.message(protocol.RECORDS, tag, waiting[: self._limit]))
+                sent += self._limit
                 waiting = waiting[self._limit :]
             following = sequence + 1
-        else:
-            following = logbook.journal.flushed_sequence
+        if not more:
+            following = end
         if waiting:
             await send(protocol.message(protocol.RECORDS, tag, waiting))
-        await send(protocol.message(protocol.END, tag, protocol.pack_u32(following) + bytes([more])))
+            sent += len(waiting)
+        body = protocol.pack_u32(following) + bytes([more]) + protocol.pack_u32(sent)
+        await send(protocol.message(protocol.END, tag, body))
 
     def live_step(self, contact_ms, direction, confidence, stability):
         """The LIVE_STEP message for one settled step, or None if this host does not want it."""

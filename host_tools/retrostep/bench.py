@@ -107,6 +107,8 @@ def flash_wear(days: int = 365) -> Iterator[Figure]:
     script = device_root() / "tests" / "micropython" / "wear.py"
     done = interpreter.run(script, str(device_root()), str(days), heap="24M", timeout_s=600)
     year = json.loads(done.stdout)
+    yield Figure("log_bytes_per_step_worst_case", year["bytes_per_step"], "bytes", 2.8)
+    yield Figure("log_days_until_full", year["full_after_days"], "days", 60, at_least=True)
     yield Figure("log_flushes_a_day", year["flushes_a_day"], "flushes", 400)
     yield Figure("log_erases_per_flush", year["erases"] / year["flushes"], "erases", 1.3)
     ten_years = year["worst_block_erases"] * 3650 / year["days"]

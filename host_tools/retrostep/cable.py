@@ -54,7 +54,7 @@ class CableTransport:
 
     async def __aenter__(self) -> CableTransport:
         try:
-            self._serial = serial.Serial(self.name, BAUD, timeout=0.1, exclusive=True)
+            self._serial = serial.Serial(self.name, BAUD, timeout=0.1, write_timeout=3.0, exclusive=True)
         except (serial.SerialException, ValueError) as error:
             known = ", ".join(port for port, _ in ports()) or "none"
             raise PortUnusable(
@@ -88,7 +88,8 @@ class CableTransport:
         """Send one message. Raises LinkError."""
         assert self._serial is not None
         try:
-            await asyncio.to_thread(self._serial.write, encode_line(message))
+            # The newline first ends whatever stray bytes lie before.
+            await asyncio.to_thread(self._serial.write, b"\n" + encode_line(message))
         except serial.SerialException as error:
             raise LinkError(f"{self.name} was disconnected: {error}") from error
 

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -203,9 +202,7 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
                 result = sync_with_bar(partial(over_radio, None, pair=True, backend=backend), store, console)
                 history = read_history(store)
         console.print(f"{result.records} records, {result.payload_bytes} bytes, acknowledged")
-    local = datetime.now().astimezone().tzinfo
-    assert local is not None
-    console.print(day_table(days(history.steps, local), f"Steps by day ({kind})"))
+    console.print(day_table(days(history.steps, None), f"Steps by day ({kind})"))
     for problem in history.problems:
         console.print(f"record {problem.sequence}: {problem.text}", style="yellow")
     console.print(f"done in {time.monotonic() - started:.0f} s", style="dim")

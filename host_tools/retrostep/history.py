@@ -40,6 +40,7 @@ class Step:
     """
 
     device_id: str
+    log_id: int
     boot: int
     uptime_ms: int
     utc_ms: int | None
@@ -142,12 +143,13 @@ def _decoded(records: Iterable[tuple[int, int, bytes]]) -> Iterator[tuple[int, d
 class _LogReader:
     """Decodes one log's records in order."""
 
-    def __init__(self, device_id: str) -> None:
+    def __init__(self, device_id: str, log_id: int) -> None:
         self._device_id = device_id
+        self._log_id = log_id
         self._boots: dict[int, Boot] = {}
         self._order: list[Boot] = []
         self._steps: list[tuple[Boot, dict[str, Any]]] = []
-        self._gaps: dict[int, Gap] = {}
+        self._gaps: dict[int, tuple[int, Gap]] = {}
         self._holes: list[tuple[int, int]] = []
         self._problems: list[Problem] = []
 
@@ -167,7 +169,7 @@ class _LogReader:
         return History(
             [self._step(*pair) for pair in self._steps],
             self._order,
-            sorted(self._gaps.values(), key=lambda gap: gap.first_sequence),
+            [gap for _, (_, gap) in sorted(self._gaps.items())],
             sorted(self._problems, key=lambda problem: problem.sequence),
         )
 
@@ -204,19 +206,16 @@ class _LogReader:
             # A power cut between telling and dropping makes the device tell it again.
             gap = Gap(self._device_id, record["first_lost"], record["last_lost"], record["steps"])
             known = self._gaps.get(gap.first_sequence)
-            if known is None or known.last_sequence < gap.last_sequence:
-                self._gaps[gap.first_sequence] = gap
-                self._problem(
-                    sequence,
-                    f"the log was full: {gap.steps} steps (records {gap.first_sequence} to {gap.last_sequence}) "
-                    "were dropped before they were synced",
-                )
+            if known is None or known[1].last_sequence < gap.last_sequence:
+                self._gaps[gap.first_sequence] = (sequence, gap)
 
     def _explain_holes(self) -> None:
+        for sequence, gap in self._gaps.values():
+            records = f"records {gap.first_sequence} to {gap.last_sequence}"
+            self._problem(sequence, f"the log was full: {gap.steps} steps ({records}) were dropped")
+        spans = [(gap.first_sequence, gap.last_sequence) for _, gap in self._gaps.values()]
         for first, last in self._holes:
-            if not any(
-                gap.first_sequence <= first and last <= gap.last_sequence for gap in self._gaps.values()
-            ):
+            if not any(begin <= first and last <= end for begin, end in spans):
                 self._problem(last + 1, f"records {first} to {last} are missing")
 
     def _date_boots(self) -> None:
@@ -244,6 +243,7 @@ class _LogReader:
         earliest, latest = (None, None) if boot.dated else boot.bounds(uptime_ms)
         return Step(
             self._device_id,
+            self._log_id,
             boot.sequence,
             uptime_ms,
             boot.utc_ms(uptime_ms),
@@ -255,16 +255,16 @@ class _LogReader:
         )
 
 
-def read_log(device_id: str, records: Iterable[tuple[int, int, bytes]]) -> History:
+def read_log(device_id: str, log_id: int, records: Iterable[tuple[int, int, bytes]]) -> History:
     """The history in one log's records (sequence, kind, payload), oldest first."""
-    return _LogReader(device_id).read(records)
+    return _LogReader(device_id, log_id).read(records)
 
 
 def read_history(store: Store) -> History:
     """Decode every record of every log in the database."""
     history = History()
     for log in store.logs():
-        one = read_log(log["device_id"], store.records(log["id"]))
+        one = read_log(log["device_id"], log["log_id"], store.records(log["id"]))
         history.steps += one.steps
         history.boots += one.boots
         history.gaps += one.gaps
@@ -296,28 +296,29 @@ class Day:
         }
 
 
-def _date(utc_ms: int | None, zone: tzinfo) -> date | None:
+def _date(utc_ms: int | None, zone: tzinfo | None) -> date | None:
     if utc_ms is None:
         return None
+    # Without a zone astimezone() asks the system's rules for that very instant: summer days in winter, too.
     return datetime.fromtimestamp(utc_ms / 1000, timezone.utc).astimezone(zone).date()
 
 
-def day_of(step: Step, zone: tzinfo) -> date | None:
-    """The wearer's calendar day of a step, or None if it can't be told."""
+def day_of(step: Step, zone: tzinfo | None) -> date | None:
+    """The wearer's calendar day of a step, or None if it can't be told; zone None: this computer's."""
     if step.utc_ms is not None:
         return _date(step.utc_ms, zone)
     earliest, latest = _date(step.earliest_utc_ms, zone), _date(step.latest_utc_ms, zone)
     return earliest if earliest == latest else None
 
 
-def days(steps: Iterable[Step], zone: tzinfo) -> list[Day]:
-    """Steps, walking minutes and bouts by calendar day in `zone`, oldest first, undated ones last.
+def days(steps: Iterable[Step], zone: tzinfo | None) -> list[Day]:
+    """Steps, walking minutes and bouts by calendar day, oldest first, undated ones last.
 
-    A step's minutes are the time since the step before it in the same bout.
+    zone: the wearer's; None: this computer's. A step's minutes are the time since the step before it in its bout.
     """
     found: dict[date | None, Day] = {}
     previous: Step | None = None
-    ordered = sorted(steps, key=lambda step: (step.device_id, step.boot, step.uptime_ms))
+    ordered = sorted(steps, key=lambda step: (step.device_id, step.log_id, step.boot, step.uptime_ms))
     for step in ordered:
         day = day_of(step, zone)
         total = found.setdefault(day, Day(day))
@@ -325,7 +326,8 @@ def days(steps: Iterable[Step], zone: tzinfo) -> list[Day]:
         total.bounded_steps += step.utc_ms is None and day is not None
         if (
             previous is not None
-            and (previous.device_id, previous.boot) == (step.device_id, step.boot)
+            and (previous.device_id, previous.log_id, previous.boot)
+            == (step.device_id, step.log_id, step.boot)
             and step.uptime_ms - previous.uptime_ms <= BOUT_GAP_MS
         ):
             total.minutes[step.direction] += (step.uptime_ms - previous.uptime_ms) / 60_000

@@ -106,6 +106,11 @@ class CalibrationState:
     reason: str
 
 
+def _named(names: tuple[str, ...], index: int) -> str:
+    """A newer firmware may know more than this tool."""
+    return names[index] if index < len(names) else f"number {index}"
+
+
 class Link:
     """Requests to one device. on_live_step is called for every LIVE_STEP that comes in while waiting."""
 
@@ -128,9 +133,12 @@ class Link:
             self._tag = self._tag % 255 + 1
             await self._transport.send(protocol.message(opcode, self._tag, body))
             answers: list[tuple[int, bytes]] = []
+            clock = asyncio.get_running_loop()
+            # Only answers to this request put the end off: live steps and samples come all the time.
+            deadline = clock.time() + ANSWER_TIMEOUT_S
             try:
                 while True:
-                    message = await asyncio.wait_for(self._transport.receive(), ANSWER_TIMEOUT_S)
+                    message = await asyncio.wait_for(self._transport.receive(), deadline - clock.time())
                     code, tag, content = protocol.split(message)
                     if self._unasked(code, content):
                         continue
@@ -138,6 +146,7 @@ class Link:
                         continue
                     if code == protocol.ERROR:
                         raise Refused(f"{self._transport.name} refused: {bytes(content[1:]).decode()}")
+                    deadline = clock.time() + ANSWER_TIMEOUT_S
                     answers.append((code, content))
                     if code == last:
                         return answers
@@ -170,7 +179,7 @@ class Link:
         self._on_live_step(
             LiveStep(
                 at_cs / 100,
-                DIRECTIONS[direction],
+                _named(DIRECTIONS, direction),
                 confidence / 100,
                 None if stability == protocol.STABILITY_NONE else stability,
             )
@@ -192,16 +201,15 @@ class Link:
 
     async def read(self, first_sequence: int, limit_bytes: int) -> tuple[bytes, int, bool]:
         """(whole records as they lie in the log, next sequence to ask for, more there). Raises LinkError."""
-        answers = await self._answers(
-            protocol.READ,
-            protocol.pack_u32(first_sequence) + protocol.pack_u32(limit_bytes),
-            protocol.END,
-        )
-        following, more = protocol.unpack("<IB", answers[-1][1])
-        return (
-            b"".join(content for code, content in answers if code == protocol.RECORDS),
-            following,
-            bool(more),
+        request = protocol.pack_u32(first_sequence) + protocol.pack_u32(limit_bytes)
+        for _ in range(TRIES):
+            answers = await self._answers(protocol.READ, request, protocol.END)
+            following, more, sent = protocol.unpack("<IBI", answers[-1][1])
+            data = b"".join(content for code, content in answers if code == protocol.RECORDS)
+            if len(data) == sent:
+                return data, following, bool(more)
+        raise LinkError(
+            f"{self._transport.name} loses messages: {len(data)} of {sent} bytes came; sync again"
         )
 
     async def acknowledge(self, up_to: int) -> int:
@@ -244,7 +252,7 @@ class Link:
         """Start, cancel or ask for a calibration (protocol.CALIBRATE_...). Raises LinkError."""
         answer = await self._ask(protocol.CALIBRATE, bytes([action]))
         state, steps, quality = protocol.unpack("<BBB", answer)
-        return CalibrationState(STATES[state], steps, quality, bytes(answer[3:]).decode())
+        return CalibrationState(_named(STATES, state), steps, quality, bytes(answer[3:]).decode())
 
     async def raw(self, on: bool) -> None:
         """Start (for a minute; ask again to go on) or stop raw samples and marks. Raises LinkError."""

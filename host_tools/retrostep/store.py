@@ -51,34 +51,51 @@ def default_path() -> Path:
 
 
 class Store:
-    """The database at `path`, made if absent. Context manager. Raises StoreError."""
+    """The database at `path`. Context manager; every method raises StoreError if the database can't be used.
 
-    def __init__(self, path: Path) -> None:
+    create: make it if it is absent; else an absent one is a StoreError.
+    """
+
+    def __init__(self, path: Path, create: bool = True) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        if not create and not path.exists():
+            raise StoreError(f"no database at {path}: sync a device first, or name another with --db")
+        with self._reported():
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
+            # The device prunes what was acknowledged: a commit must be on the disk, whatever this SQLite's default.
+            self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._migrate()
-        except sqlite3.DatabaseError as error:
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
             raise StoreError(
-                f"{path} can't be used as Retrostep's database: {error}. Expected an SQLite file of this tool; "
+                f"{self.path}: {error}. Expected a database that can be read and written and that no other program "
+                "holds; try again, or name another with --db"
+            ) from error
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise StoreError(
+                f"{self.path} can't be used as Retrostep's database: {error}. Expected an SQLite file of this tool; "
                 "name another with --db"
             ) from error
 
     def _migrate(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            with self._transaction():
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
                 for statement in _SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} has schema version {version}, this tool knows {SCHEMA_VERSION}: update retrostep"
-            )
+            elif version != SCHEMA_VERSION:
+                raise StoreError(
+                    f"{self.path} has schema version {version}, this tool knows {SCHEMA_VERSION}: update retrostep"
+                )
 
     def __enter__(self) -> Store:
         return self
@@ -88,13 +105,14 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with self._reported():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     def open_log(self, status: dict[str, Any]) -> tuple[int, int]:
         """(log row, next sequence to read) for the device that gave `status`; both rows made if new."""

@@ -53,6 +53,10 @@ async def sync(
         data, following, more = await link.read(cursor, BATCH_BYTES)
         added += store.add_batch(log, split_records(data), following)
         payload_bytes += len(data)
+        if more and following <= cursor:
+            raise LinkError(
+                f"the device stays at record {cursor}: it says there is more and sends none; restart it"
+            )
         cursor = following
         await link.acknowledge(cursor)
         on_progress(cursor - begin, max(total - begin, 1))

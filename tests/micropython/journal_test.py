@@ -131,6 +131,40 @@ def test_a_full_volume_is_reported_and_the_records_are_written_once_there_is_roo
     assert payloads(open_journal())[-20:] == [(n, b"y" * 500) for n in range(2, 22)]
 
 
+def test_on_a_full_volume_an_acknowledgement_makes_its_own_room():
+    mount(RamFlash(blocks=16))
+    journal = open_journal(segment_bytes=600)
+    for _ in range(12):
+        journal.append(1, b"z" * 500)
+        journal.flush()
+    fill_volume()
+    journal.acknowledge(9)
+    assert journal.acknowledged == 9
+    assert open_journal(segment_bytes=600).acknowledged == 9
+    assert [sequence for sequence, _ in payloads(journal, 9)] == [9, 10, 11, 12]
+
+
+def test_a_segment_that_cannot_be_read_blocks_nothing():
+    mount(RamFlash())
+    lost = []
+    journal = open_journal(
+        segment_bytes=600,
+        budget_bytes=3000,
+        on_lost=lambda first, last, records: lost.append((first, records)),
+    )
+    journal.append(1, b"z" * 500)
+    journal.flush()
+    # A folder in the place of the file: it can be listed and removed, not read.
+    journal._leave_segment()
+    os.remove(FOLDER + "/00000001.seg")
+    os.mkdir(FOLDER + "/00000001.seg")
+    for _ in range(12):
+        journal.append(1, b"z" * 500)
+        journal.flush()
+    assert lost[0] == (1, [])
+    assert journal.next_sequence == 14
+
+
 def test_numbers_go_on_up_to_the_last_and_are_then_refused():
     mount(RamFlash())
     journal = open_journal()

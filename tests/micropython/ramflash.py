@@ -1,16 +1,9 @@
-"""NOR flash in RAM for littlefs, with a power switch: erase sets bits, programming only clears them.
-
-`cut_after` operations (programs and erases) it stops dead: `torn` leaves half of that operation done.
-"""
+"""NOR flash in RAM for littlefs: erase sets bits, programming only clears them, erases are counted by block."""
 
 from array import array
 
 import micropython
 import vfs
-
-
-class PowerCut(Exception):
-    """The flash has no power any more."""
 
 
 @micropython.viper
@@ -31,33 +24,15 @@ class RamFlash:
         self.block_bytes = block_bytes
         self.blocks = blocks
         self.image = bytearray(b"\xff" * (blocks * block_bytes)) if image is None else bytearray(image)
-        self.operations = 0
         self.violations = 0
         self.erases = array("I", bytes(4 * blocks))
-        self.cut_after = None
-        self.torn = False
-
-    def _operation(self):
-        """True if this one is cut in the middle; raises if there is no power."""
-        self.operations += 1
-        if self.cut_after is None or self.operations <= self.cut_after:
-            return False
-        if self.operations == self.cut_after + 1 and self.torn:
-            return True
-        raise PowerCut
 
     def readblocks(self, block, buffer, offset=0):
-        if self.cut_after is not None and self.operations > self.cut_after:
-            raise PowerCut
         at = block * self.block_bytes + offset
         buffer[:] = memoryview(self.image)[at : at + len(buffer)]
 
     def writeblocks(self, block, buffer, offset=0):
-        torn = self._operation()
-        count = len(buffer) // 2 if torn else len(buffer)
-        self.violations += _program(self.image, block * self.block_bytes + offset, buffer, count)
-        if torn:
-            raise PowerCut
+        self.violations += _program(self.image, block * self.block_bytes + offset, buffer, len(buffer))
 
     def ioctl(self, operation, block):
         if operation == 4:
@@ -65,13 +40,9 @@ class RamFlash:
         if operation == 5:
             return self.block_bytes
         if operation == 6:
-            torn = self._operation()
             self.erases[block] += 1
             at = block * self.block_bytes
-            count = self.block_bytes // 2 if torn else self.block_bytes
-            self.image[at : at + count] = b"\xff" * count
-            if torn:
-                raise PowerCut
+            self.image[at : at + self.block_bytes] = b"\xff" * self.block_bytes
         return 0
 
 

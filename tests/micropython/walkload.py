@@ -1,6 +1,6 @@
 """A device's day for the log: bouts of steps, flushes, cues, anchors, acknowledgements; no sensor needed.
 
-`Day` drives the real Logbook with a stepped clock. The steps' states are drawn so that most of them change, which is
+`Walker` drives the real Logbook with a stepped clock. The steps' states are drawn so that most of them change, which is
 the worst case for the log's size.
 """
 
@@ -17,7 +17,6 @@ class Walker:
         random.seed(seed)
         self.now_ms = 0
         self.added = 0
-        self.faults_due = 0
         self.logbook = Logbook(
             folder, lambda: self.now_ms, 0xBEEF, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3", **options
         )
@@ -32,7 +31,7 @@ class Walker:
     def bout(self, steps):
         first_ms = self.now_ms + STEP_MS
         if random.randrange(3) == 0:
-            self.logbook.add_cue(0)
+            self.logbook.add_cue(self.now_ms, 0)
         for _ in range(steps):
             self.step()
         self.logbook.add_bout(random.randrange(4), 80, steps, first_ms, self.now_ms)

@@ -14,8 +14,13 @@ mount(flash)
 before = sum(flash.erases)
 walker = Walker("/flash/log", 3)
 flushes = []
-for _ in range(days):
+full_after_days = bytes_per_step = None
+for day in range(days):
     flushes.append(walker.day())
+    if full_after_days is None and walker.logbook.journal.oldest_sequence > 1:
+        full_after_days = day
+    elif full_after_days is None:
+        bytes_per_step = walker.logbook.journal.bytes_used / walker.added
     journal = walker.logbook.journal
     journal.acknowledge(journal.flushed_sequence)
 print(
@@ -25,6 +30,8 @@ print(
             "flushes": sum(flushes),
             "flushes_a_day": max(flushes),
             "erases": sum(flash.erases) - before,
+            "full_after_days": full_after_days,
+            "bytes_per_step": bytes_per_step,
             "worst_block_erases": max(flash.erases),
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,12 +15,10 @@ from retrostep.report import day_table
 from retrostep.store import Store, default_path
 
 
-def zone_named(name: str | None) -> tzinfo:
-    """The time zone of that name, or this computer's. Raises typer.BadParameter."""
+def zone_named(name: str | None) -> tzinfo | None:
+    """The time zone of that name; None, this computer's, without a name. Raises typer.BadParameter."""
     if name is None:
-        local = datetime.now().astimezone().tzinfo
-        assert local is not None
-        return local
+        return None
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -44,7 +42,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Steps by day and direction, from what was synced."""
         wearer_zone = zone_named(zone)
-        with Store(db or default_path()) as store:
+        with Store(db or default_path(), create=False) as store:
             history = read_history(store)
         found = days(history.steps, wearer_zone)
         if as_json:
