@@ -1,7 +1,7 @@
 """A device's day for the log: bouts of steps, flushes, cues, anchors, acknowledgements; no sensor needed.
 
-`Walker` drives the real Logbook with a stepped clock. The steps' states are drawn so that most of them change, which is
-the worst case for the log's size.
+`Walker` drives the real Logbook with a stepped clock. The steps' states are drawn so that most of them change: the
+worst case for the log's size.
 """
 
 import random
