@@ -9,6 +9,7 @@ import time
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
+from conftest import sweep_size
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -35,6 +36,7 @@ from retrostep.walker import Walk
 HOLD_MS = 3500
 FOUR_PER_INTERVAL = 4
 LOGGED_STEPS = 12_000
+SYNC_PACKETS = 126
 BATTERY_LEVEL = "00002a19-0000-1000-8000-00805f9b34fb"
 
 
@@ -384,13 +386,24 @@ def sync_notifications(radio_image, tmp_path_factory):
             return air.notifications - before
 
 
-@pytest.mark.parametrize("sample", range(6))
+def pytest_generate_tests(metafunc):
+    """Every packet of a sync if the drop sweep was asked for by its name, else a few."""
+    if "cut_packet" in metafunc.fixturenames:
+        every = range(1, SYNC_PACKETS + 1)
+        full = sweep_size(metafunc.config, "dropsweep") == "full"
+        metafunc.parametrize("cut_packet", every if full else random.Random(6).sample(every, 6))
+
+
+def test_ble_dropsweep_knows_how_many_packets_a_sync_has(sync_notifications):
+    assert sync_notifications == SYNC_PACKETS
+
+
 def test_ble_dropsweep_a_link_cut_at_any_packet_resumes_without_loss_or_duplicate(
-    sample, desk, image, air, sync_notifications
+    cut_packet, desk, image, air
 ):
     desk.hold()
     desk.pair()
-    air.cut_after(random.Random(sample).randrange(1, sync_notifications))
+    air.cut_after(cut_packet)
     with pytest.raises(LinkLost):
         desk.sync()
     desk.sync()
