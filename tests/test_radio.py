@@ -21,8 +21,6 @@ from firmware.link.radio import TRUST_MS, WINDOW_MS, charge_percent
 from firmware.logbook import Logbook
 from retrostep import flash, radio
 from retrostep.board import BoardError, VirtualBoard, flash_image
-from retrostep.board.laptop import Laptop
-from retrostep.board.radio import Air, BoardRadio, aioble_files
 from retrostep.cable import CableTransport
 from retrostep.device_tree import device_files
 from retrostep.history import read_history
@@ -32,6 +30,11 @@ from retrostep.radio import Backend, DeviceNotFound, LinkLost, RadioTransport
 from retrostep.store import Store
 from retrostep.sync import sync
 from retrostep.walker import Walk
+
+pytest.importorskip("bumble", reason="the virtual radio's Bluetooth stack needs Python 3.11 or newer")
+
+from retrostep.board.laptop import Laptop
+from retrostep.board.radio import Air, BoardRadio, aioble_files
 
 HOLD_MS = 3500
 FOUR_PER_INTERVAL = 4

@@ -2,13 +2,15 @@
 
 The real firmware runs on the virtual board, fed with a walk; its steps come in over its own link as it settles them,
 its motor is watched at the PWM pin. Then the button is held, a virtual laptop pairs and pulls the log by Bluetooth,
-with the same code that `retrostep sync --radio` uses on a device, and the day's table is printed.
+with the same code that `retrostep sync --radio` uses on a device, and the day's table is printed. Where the virtual
+radio can't run (it needs Python 3.11), the log comes through the board's serial port.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import tempfile
 import time
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -27,10 +29,8 @@ from rich.table import Table
 from rich.text import Text
 
 from retrostep.board import Event, VirtualBoard, flash_image
-from retrostep.board.laptop import Laptop
-from retrostep.board.radio import Air, BoardRadio, aioble_files
 from retrostep.cable import LineAssembler
-from retrostep.commands.device import sync_with_bar
+from retrostep.commands.device import over_cable, sync_with_bar
 from retrostep.commands.radio import over_radio
 from retrostep.device_tree import device_files, use_device_code
 from retrostep.history import days, read_history
@@ -39,6 +39,10 @@ from retrostep.radio import Backend
 from retrostep.recording import Recording
 from retrostep.report import DIRECTION_STYLES, day_table
 from retrostep.store import Store
+from retrostep.sync import SyncResult
+
+if TYPE_CHECKING:
+    from retrostep.board.radio import BoardRadio
 
 use_device_code()
 
@@ -162,6 +166,38 @@ async def _watch(board: VirtualBoard, view: View, speed: float, refresh: Callabl
     await link.live(False)
 
 
+@dataclass
+class RadioKit:
+    """What syncing by Bluetooth takes: the board's radio, the files it needs, the virtual laptop's Bluetooth."""
+
+    board_radio: BoardRadio
+    files: list[tuple[Path, str]]
+    laptop: Backend
+
+
+def _radio_kit(stack: contextlib.ExitStack) -> RadioKit | None:
+    """A kit whose air lasts as long as `stack`; None where the Bluetooth stack can't run (before Python 3.11)."""
+    if importlib.util.find_spec("bumble") is None:
+        return None
+    from retrostep.board.laptop import Laptop
+    from retrostep.board.radio import Air, BoardRadio, aioble_files
+
+    air = stack.enter_context(Air(PACKETS_PER_INTERVAL))
+    laptop = Laptop(air)
+    return RadioKit(BoardRadio(air), aioble_files(), Backend(laptop.client, laptop.scanner))
+
+
+def _pull(board: VirtualBoard, kit: RadioKit | None, store: Store, console: Console) -> SyncResult:
+    """Sync the log into `store`: by Bluetooth, else through the serial port."""
+    if kit is None:
+        console.print(f"Pulling the log over the board's serial port {board.port}")
+        return sync_with_bar(partial(over_cable, board.port), store, console)
+    console.print("Holding the button, pairing, and pulling the log by Bluetooth")
+    board.press(HOLD_MS)
+    board.advance(WINDOW_OPENS_S)
+    return sync_with_bar(partial(over_radio, None, pair=True, backend=kit.laptop), store, console)
+
+
 def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[str, int]:
     """Run the demo on `recording`; returns the steps by direction that arrived in the database.
 
@@ -172,34 +208,30 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
     console.print(
         f"Retrostep on the virtual board: {recording.duration_s:.0f} s walk ({kind}), {speed:g} times as fast"
     )
-    with tempfile.TemporaryDirectory(prefix="retrostep-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="retrostep-demo-") as folder, contextlib.ExitStack() as stack:
+        kit = _radio_kit(stack)
         image = Path(folder) / "flash.img"
         settings = Path(folder) / "settings.json"
         settings.write_text(json.dumps(device_settings(recording)))
-        flash_image.create(image, [*device_files(), *aioble_files(), (settings, "/settings.json")])
+        libraries = kit.files if kit else []
+        flash_image.create(image, [*device_files(), *libraries, (settings, "/settings.json")])
         view = View(f"Walk ({kind})", recording.duration_s)
-        air = Air(PACKETS_PER_INTERVAL)
-        laptop = Laptop(air)
         board = VirtualBoard(
             image,
             walk=recording.samples,
             feed_rate_hz=recording.rate_hz,
             speed=0,
-            radio=BoardRadio(air),
+            radio=kit.board_radio if kit else None,
         )
         board.on_event(view.on_event)
-        with air, board:
+        with board:
             with Live(view, console=console, refresh_per_second=12) as live:
                 asyncio.run(_watch(board, view, speed, live.refresh))
             if not console.is_terminal:
                 # Elsewhere the live panel leaves its last line open.
                 console.print()
-            console.print("Holding the button, pairing, and pulling the log by Bluetooth")
-            board.press(HOLD_MS)
-            board.advance(WINDOW_OPENS_S)
-            backend = Backend(laptop.client, laptop.scanner)
             with Store(Path(folder) / "demo.sqlite3") as store:
-                result = sync_with_bar(partial(over_radio, None, pair=True, backend=backend), store, console)
+                result = _pull(board, kit, store, console)
                 history = read_history(store)
         console.print(f"{result.records} records, {result.payload_bytes} bytes, acknowledged")
     console.print(day_table(days(history.steps, None), f"Steps by day ({kind})"))
