@@ -76,8 +76,7 @@ class Calibrator:
                 while self._strides:
                     self._learn_stride(*self._strides.pop())
                 continue
-            self._front.feed(resampler.frame, FRAME)
-            self._detector.feed()
+            self._detector.feed(self._front.feed(resampler.frame, FRAME))
             accepted = self._detector.accepted
             # The newest step may still be replaced by a larger peak.
             while len(accepted) > 1:

@@ -28,6 +28,7 @@ from firmware.gait.signals import (
     S_LEFT_VELOCITY,
     S_VELOCITY2,
     S_VERTICAL2,
+    SLOW_SWING_MIN,
     SUMS,
     UNITS_PER_G,
     VERTICAL_ACC,
@@ -46,18 +47,13 @@ _CHAIN_SLOW = 5
 _GAP_MIN = 34  # 0.33 s: 180 steps a minute
 _GAP_MAX = 120  # 1.15 s
 _SLOW_GAP_MIN, _SLOW_GAP_MAX = 94, 270
-_FORGET_SAMPLES = 208
-_NEVER = (1 << 30) - 1
-_LATE_SAMPLES = 60  # nothing for 0.58 s: whatever comes next is a start, a stop or a turn, and small
 # Sizes of the detection signal.
 _SWING_MIN = UNITS_PER_G * 8 // 100
 # The least chain is trusted only where it is strong: bending the knees a few times is coherent, but soft.
 _SWING_MIN_OF_THREE = UNITS_PER_G * 12 // 100
 _SWING_MIN_BRAKING = UNITS_PER_G * 12 // 100
-SLOW_SWING_MIN = UNITS_PER_G * 22 // 1000
 _SLOW_SWING_MAX = UNITS_PER_G * 40 // 100
 _SWING_TYPICAL_MAX = UNITS_PER_G * 12 // 10
-_HYSTERESIS_MIN = UNITS_PER_G * 15 // 1000
 _COS_TURNED = 15826  # 15 degrees
 _HORIZONTAL_MIN, _HORIZONTAL_MAX = 20, 300  # percent of the vertical rms
 _FORWARD_MIN_BRAKING = 180  # percent of the vertical rms
@@ -146,28 +142,10 @@ class Rhythm(_Chain):
         self._on_trunk = on_trunk
         super().__init__(front, finder)
 
-    def restart(self):
-        super().restart()
-        self.typical_swing = 0
-        self.last_peak = 0
-        # When set_hysteresis() must be called again, if no peak comes before.
-        self.due_index = 0
-
     def learn_swing(self, swing):
         swing = min(swing, _SWING_TYPICAL_MAX)
-        self.typical_swing = (3 * self.typical_swing + swing) >> 2 if self.typical_swing else swing
-
-    def set_hysteresis(self):
-        """What a peak must fall to count, for the next frame: less when the next step is overdue."""
-        since = self._front.index - self.finder.delay - self.last_peak
-        share, due = 15, _LATE_SAMPLES
-        if since > _FORGET_SAMPLES:
-            self.typical_swing = 0
-            due = 0
-        elif since > _LATE_SAMPLES:
-            share, due = 6, _FORGET_SAMPLES
-        self.due_index = self.last_peak + self.finder.delay + due if due else _NEVER
-        self.finder.set_hysteresis(max(_HYSTERESIS_MIN, self.typical_swing * share // 100))
+        typical = self.finder.typical_swing
+        self.finder.typical_swing = (3 * typical + swing) >> 2 if typical else swing
 
     def collect(self, index, swing):
         """Add a peak to the chain, and drop from the chain what does not go with it."""
@@ -290,7 +268,7 @@ class SlowRhythm(_Chain):
         last = chain[-1].index
         repeats = self._front.sway_repeats(last, (last - chain[-3].index) >> 1)
         self.steps_a_peak = 2 if repeats > 0 else 1
-        self.ordinary.typical_swing = (least + most) >> 1
+        self.finder.typical_swing = (least + most) >> 1
         return abs(repeats) >= _SWAY
 
 

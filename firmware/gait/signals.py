@@ -3,202 +3,193 @@
 Input, a frame at a time: interleaved int16 samples (acc x y z, gyr x y z) at 104 Hz, 0.488 mg and 70 mdps per
 LSB. Output:
 
-- `ring`, RING_SAMPLES x 4 int16: forward, left and vertical acceleration, band-passed 0.7-3 Hz, and the vertical
+- `ring`, RING_SAMPLES x 4 words: forward, left and vertical acceleration, band-passed 0.7-3 Hz, and the vertical
   velocity, a leaky integral (0.3 Hz) of the third. Unit 1.952 mg; the velocity's is 1/8 of that times the
-  sample interval, which makes it as large as the acceleration at a cadence of 120 a minute.
-- `finders`, two PeakFinders with the maxima that the newest frame confirmed, (index, swing). Their signal is the
-  vertical acceleration smoothed by two moving averages (symmetric, so all frequencies are equally late) minus
-  the mean of the last second. Unit 0.122 mg. The narrow one times a step well; the wide one sees one peak where
-  a foot strikes twice, toe and then heel, as in walking backward.
+  sample interval, which makes it as large as the acceleration at a cadence of 120 a minute. Each word is the
+  value plus RING_ZERO, 12 bits.
+- `finders`, PeakFinders with the maxima that the newest frame confirmed, (index, swing). Their signal is an
+  acceleration smoothed by two moving averages (symmetric, so all frequencies are equally late) minus the mean of
+  the last second. Unit 0.122 mg. The narrow one times a step well; the wide one sees one peak where a foot strikes
+  twice, toe and then heel, as in walking backward; the third looks at acceleration to the rear.
+- what `feed` returns: whether any of this needs a look. Ordinary bytecode runs only then.
 
 "Vertical" is the direction of gravity, a low-pass of 1 s; "forward" is the mounting's forward axis laid into the
 horizontal plane, so a clip may sit on a sloping belly. Without a mounting any horizontal axis stands in for
 it: what does not depend on its direction can still be computed.
 
 Everything per sample is viper on arrays made beforehand. Values are held at +-4 g, and with that no
-intermediate leaves 32 bits, whatever the input (tests/test_gait_ranges.py).
+intermediate leaves 32 bits, whatever the input (tests/test_gait_ranges.py). Words that would be negative are kept
+with an offset where differences are all that matters: an offset costs nothing, restoring a sign does.
 """
 
 from array import array
 
 import micropython
 from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, percent_of_roots
+from micropython import const
 
 from firmware.gait.resample import FRAME
 
 # Of the detection signal and the vertical acceleration: quarters of an LSB. (The ring's unit is four LSB.)
-UNITS_PER_G = 8197
+UNITS_PER_G = const(8197)
 # Windows of the two detection signals: 8 Hz and 4.5 Hz are their first nulls.
 NARROW, WIDE = 13, 23
 
 RING_SAMPLES = 512
+RING_ZERO = 2048
 _CHANNELS = 4
 FORWARD_ACC, LEFT_ACC, VERTICAL_ACC, VERTICAL_VELOCITY = 0, 1, 2, 3
-# The longest interval that `sum_products` covers: 1.5 s. 156 products of 2047 * 2047 stay below 2**30.
+# The longest interval that `sum_products` covers: 1.5 s. 156 products of 2048 * 2048 stay below 2**30.
 SUM_SAMPLES_MAX = 156
 PEAKS_MAX = 4
+# A peak of the narrow finder is remembered from this swing on: less is breathing.
+SLOW_SWING_MIN = const(UNITS_PER_G * 22 // 1000)
+_HYSTERESIS_MIN = const(UNITS_PER_G * 15 // 1000)
 
 # Words of the sums: what direction and coherence are made from. S(a b) is the sum over an interval.
-S_FORWARD_VELOCITY, S_LEFT_VELOCITY, S_FORWARD2, S_LEFT2, S_VELOCITY2, S_VERTICAL2 = 0, 1, 2, 3, 4, 5
-S_EDGE, S_EDGE2 = 6, 7
+S_FORWARD_VELOCITY = const(0)
+S_LEFT_VELOCITY = const(1)
+S_FORWARD2 = const(2)
+S_LEFT2 = const(3)
+S_VELOCITY2 = const(4)
+S_VERTICAL2 = const(5)
+S_EDGE = const(6)
+S_EDGE2 = const(7)
 SUMS = 8
 
-# Headings, one a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
-HEADINGS = 32
-_HEADING_HALF = 8192
+# What feed() returns, added up: bit k, finder k confirmed peaks; the index to wake at is reached; not upright.
+PEAKS = const(7)
+WAKE = const(8)
+TILTED = const(16)
 
 # The body is pushed back hardest 0.1 s before the peak of the load, walking backward.
 _BRAKING_AHEAD = 11
 
+# Words of the state. Vectors are x y z; those of the axes are forward, left, up.
+_SHIFT = const(0)
+_GRAVITY = const(1)  # Q10, plus 2**25
+_SEEN = const(4)  # samples so far, at most 104
+_AXES = const(5)
+_UP = const(11)
+_LENGTH = const(14)  # of gravity, and of the reference in the horizontal plane
+_REFERENCE = const(16)
+_STAND_IN = const(19)  # whether a reference may be chosen
+_INDEX = const(20)
+_FILTERS = const(21)  # two delays and the remainder for each acceleration
+_VELOCITY = const(30)
+_TURN = const(31)  # the frame's sum of the gyroscope
+_WAKE = const(34)
+_WATCHED = const(35)  # the cosine below which the wearer is tilted, and the vertical to compare with
+_POSTURE = const(36)
+_HEADINGS = const(39)
+_KEPT = const(71)  # how many peaks of the narrow finder were kept, and the newest of them
+_KEPT_PEAKS = const(72)
+_FINDERS = const(120)
+
+# Headings, one a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
+HEADINGS = 32
+_HEADING_HALF = 8192
+PEAKS_KEPT = const(24)
+
+# Words of a finder, from its place in the state on.
+_WINDOW = const(0)  # 0: there is no further finder
+_PLANE = const(1)
+_SHARE = const(2)
+_DELAY = const(3)
+_SECOND = const(4)
+_ONCE = const(5)  # plus 2**20, as the window's sums
+_TWICE = const(6)
+_SLOT = const(7)
+_FALLING = const(8)
+_EXTREME = const(9)
+_EXTREME_INDEX = const(10)
+_LOW = const(11)
+_TYPICAL = const(12)
+_LAST_PEAK = const(13)
+_FOUND = const(14)
+_PEAKS = const(15)
+_SUMS = const(23)
+_FINDER_WORDS = const(46)
+_NEVER_TILTED = const(-32768)
+
+_RECENT = const(128)
+_ONCE_ZERO = const(1048576)
+# An acceleration's offset gone through the filter's input: the filter knows no constant, so it has no other effect.
+_FILTER_ZERO = const(17465344)  # 1066 * 16384
+
 
 @micropython.viper
-def _low_pass_gravity(state: ptr32, frame: ptr16, count: int):
-    """One-pole low-pass of the acceleration, Q10; a plain mean until it is 1 s old.
-
-    state: sign shift, x, y, z, samples so far (stops counting at 104).
-    """
-    sh = state[0]
+def _follow_gravity(frame: ptr16, state: ptr32, count: int):
+    """Low-pass the acceleration, one pole, a plain mean until it is 1 s old; sum the gyroscope over the frame."""
+    x = state[1]
+    y = state[2]
+    z = state[3]
     seen = state[4]
-    for i in range(count):
+    turn_x = 0
+    turn_y = 0
+    turn_z = 0
+    at = 0
+    for _ in range(count):
         if seen < 104:
             seen += 1
-        for c in range(3):
-            acc = (int(frame[i * 6 + c]) ^ 0x8000) - 0x8000
-            g = (state[1 + c] << sh) >> sh
-            if seen == 104:
-                # 79 / 8192 in place of 1 / 104: a division is a call.
-                state[1 + c] = g + ((((acc << 10) - g) >> 8) * 79 >> 5)
-            else:
-                state[1 + c] = g + ((acc << 10) - g) // seen
+        if seen == 104:
+            # 79 / 8192 in place of 1 / 104: a division is a call.
+            x += (((int(frame[at]) ^ 0x8000) << 10) - x >> 8) * 79 >> 5
+            y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y >> 8) * 79 >> 5
+            z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z >> 8) * 79 >> 5
+        else:
+            x += (((int(frame[at]) ^ 0x8000) << 10) - x) // seen
+            y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y) // seen
+            z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z) // seen
+        turn_x += int(frame[at + 3]) ^ 0x8000
+        turn_y += int(frame[at + 4]) ^ 0x8000
+        turn_z += int(frame[at + 5]) ^ 0x8000
+        at += 6
+    state[1] = x
+    state[2] = y
+    state[3] = z
     state[4] = seen
+    state[31] = turn_x - (count << 15)
+    state[32] = turn_y - (count << 15)
+    state[33] = turn_z - (count << 15)
 
 
 @micropython.viper
-def _project(axes: ptr32, frame: ptr16, body: ptr16, count: int):
-    """body[i] = forward, left and vertical acceleration less gravity, quarters of an LSB, held at +-4 g.
-
-    axes: sign shift, forward x y z, left x y z, up x y z (Q14), length of gravity.
-    """
-    sh = axes[0]
-    fx = (axes[1] << sh) >> sh
-    fy = (axes[2] << sh) >> sh
-    fz = (axes[3] << sh) >> sh
-    lx = (axes[4] << sh) >> sh
-    ly = (axes[5] << sh) >> sh
-    lz = (axes[6] << sh) >> sh
-    ux = (axes[7] << sh) >> sh
-    uy = (axes[8] << sh) >> sh
-    uz = (axes[9] << sh) >> sh
-    gravity = axes[10]
-    for i in range(count):
-        x = (int(frame[i * 6]) ^ 0x8000) - 0x8000
-        y = (int(frame[i * 6 + 1]) ^ 0x8000) - 0x8000
-        z = (int(frame[i * 6 + 2]) ^ 0x8000) - 0x8000
-        value = (x * fx + y * fy + z * fz) >> 12
-        if value > 32760:
-            value = 32760
-        if value < -32760:
-            value = -32760
-        body[i * 3] = value
-        value = (x * lx + y * ly + z * lz) >> 12
-        if value > 32760:
-            value = 32760
-        if value < -32760:
-            value = -32760
-        body[i * 3 + 1] = value
-        value = ((x * ux + y * uy + z * uz) >> 12) - gravity
-        if value > 32760:
-            value = 32760
-        if value < -32760:
-            value = -32760
-        body[i * 3 + 2] = value
-
-
-@micropython.viper
-def _band_pass(state: ptr32, body: ptr16, ring: ptr16, count: int):
-    """Band-pass the three accelerations with one Butterworth section each, integrate the vertical one.
-
-    state: sign shift, ring position, velocity, then per channel x1, x2, y1, y2, remainder.
-    The remainder of each rounding is added to the next sample, so no rounding error builds up.
-    """
-    sh = state[0]
-    start = state[1]
-    velocity = (state[2] << sh) >> sh
+def _choose_reference(state: ptr32):
+    """The clip's axis that lies flattest stands in for forward."""
+    sh = state[_SHIFT]
+    x = (state[_UP] << sh) >> sh
+    y = (state[_UP + 1] << sh) >> sh
+    z = (state[_UP + 2] << sh) >> sh
+    if x < 0:
+        x = 0 - x
+    if y < 0:
+        y = 0 - y
+    if z < 0:
+        z = 0 - z
+    flattest = 2
+    if x <= y and x <= z:
+        flattest = 0
+    elif y <= z:
+        flattest = 1
     for c in range(3):
-        at = 3 + 5 * c
-        x1 = (state[at] << sh) >> sh
-        x2 = (state[at + 1] << sh) >> sh
-        y1 = (state[at + 2] << sh) >> sh
-        y2 = (state[at + 3] << sh) >> sh
-        rest = state[at + 4]
-        for i in range(count):
-            x = ((int(body[i * 3 + c]) ^ 0x8000) - 0x8000) >> 1
-            # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
-            total = 1066 * (x - x2) + 30519 * y1 - 14252 * y2 + rest
-            y = total >> 14
-            rest = total & 16383
-            x2 = x1
-            x1 = x
-            y2 = y1
-            y1 = y
-            out = (y + 4) >> 3
-            if out > 2047:
-                out = 2047
-            if out < -2047:
-                out = -2047
-            place = ((start + i) & 511) * 4
-            ring[place + c] = out
-            if c == 2:
-                # Leak 37 / 2048 a sample: 0.3 Hz.
-                velocity += y - ((velocity * 37 + 1024) >> 11)
-                out = (velocity + 32) >> 6
-                if out > 2047:
-                    out = 2047
-                if out < -2047:
-                    out = -2047
-                ring[place + 3] = out
-        state[at] = x1
-        state[at + 1] = x2
-        state[at + 2] = y1
-        state[at + 3] = y2
-        state[at + 4] = rest
-    state[1] = (start + count) & 511
-    state[2] = velocity
+        state[_REFERENCE + c] = 0
+    state[_REFERENCE + flattest] = 16384
 
 
 @micropython.viper
-def _head(axes: ptr32, frame: ptr16, headings: ptr16, index: int, count: int):
-    """Add the turn about the vertical to the heading: headings[index // 13] from the one before.
-
-    axes: as in _project.
-    """
-    sh = axes[0]
-    turn = 0
-    for c in range(3):
-        total = 64
-        for i in range(count):
-            total += (int(frame[i * 6 + 3 + c]) ^ 0x8000) - 0x8000
-        turn += (total >> 7) * ((axes[7 + c] << sh) >> sh)
-    at = index // 13
-    heading = ((int(headings[(at - 1) & 31]) ^ 0x8000) - 0x8000) + (turn >> 14)
-    headings[at & 31] = ((heading + 8192) & 16383) - 8192
-
-
-@micropython.viper
-def _turn_axes(axes: ptr32, gravity: ptr32, reference: ptr32) -> int:
+def _turn_axes(state: ptr32):
     """Up from gravity, forward from the reference laid into the horizontal plane, left across both.
 
-    axes: as in _project; gravity: as in _low_pass_gravity; reference: Q14 vector in the clip's axes. Returns 0 where
-    the reference points up or down: forward and left stay as they were.
+    Where a mounting's forward axis points up or down, forward and left stay as they were.
     """
-    sh = axes[0]
-    x = ((gravity[1] << sh) >> sh) >> 8
-    y = ((gravity[2] << sh) >> sh) >> 8
-    z = ((gravity[3] << sh) >> sh) >> 8
-    rx = (reference[0] << sh) >> sh
-    ry = (reference[1] << sh) >> sh
-    rz = (reference[2] << sh) >> sh
-    shift = 0
+    sh = state[_SHIFT]
+    x = (state[_GRAVITY] - 33554432) >> 8
+    y = (state[_GRAVITY + 1] - 33554432) >> 8
+    z = (state[_GRAVITY + 2] - 33554432) >> 8
+    ux = 0
+    uy = 0
+    uz = 0
     for which in range(2):
         shift = 0
         while x > 16383 or y > 16383 or z > 16383 or x < -16383 or y < -16383 or z < -16383:
@@ -208,126 +199,273 @@ def _turn_axes(axes: ptr32, gravity: ptr32, reference: ptr32) -> int:
             shift += 1
         square = x * x + y * y + z * z
         length = 0
-        if square > 0:
-            length = 1
-            rest = square
-            while rest > 0:
-                rest >>= 2
-                length <<= 1
+        if square:
+            # Newton's root from the last frame's, or any other: after one step it comes down from above.
+            length = state[_LENGTH + which] | 1
+            length = (length + square // length) >> 1
             better = (length + square // length) >> 1
             while better < length:
                 length = better
                 better = (length + square // length) >> 1
+        state[_LENGTH + which] = length << shift
+        # Less than 0.2 g is no direction.
+        if which == 0 and length << shift < 1639:
+            return
+        x = (x << 14) // length
+        y = (y << 14) // length
+        z = (z << 14) // length
         if which == 0:
-            axes[10] = length << shift
-            # Less than 0.2 g is no direction.
-            if length << shift < 1639:
-                return 1
-            axes[7] = (x << 14) // length
-            axes[8] = (y << 14) // length
-            axes[9] = (z << 14) // length
+            ux = x
+            uy = y
+            uz = z
+            state[_UP] = x
+            state[_UP + 1] = y
+            state[_UP + 2] = z
+            flat = 0
+            while flat == 0:
+                x = (state[_REFERENCE] << sh) >> sh
+                y = (state[_REFERENCE + 1] << sh) >> sh
+                z = (state[_REFERENCE + 2] << sh) >> sh
+                along = (x * ux + y * uy + z * uz) >> 14
+                x -= (along * ux) >> 14
+                y -= (along * uy) >> 14
+                z -= (along * uz) >> 14
+                flat = 1
+                if x * x + y * y + z * z < 16777216:
+                    if state[_STAND_IN] == 0:
+                        return
+                    _choose_reference(state)
+                    flat = 0
         else:
-            axes[1] = (x << 14) // length
-            axes[2] = (y << 14) // length
-            axes[3] = (z << 14) // length
-        ux = (axes[7] << sh) >> sh
-        uy = (axes[8] << sh) >> sh
-        uz = (axes[9] << sh) >> sh
-        if which == 0:
-            along = (rx * ux + ry * uy + rz * uz) >> 14
-            x = rx - ((along * ux) >> 14)
-            y = ry - ((along * uy) >> 14)
-            z = rz - ((along * uz) >> 14)
-            if x * x + y * y + z * z < 16777216:
-                return 0
-        else:
-            x = (axes[1] << sh) >> sh
-            y = (axes[2] << sh) >> sh
-            z = (axes[3] << sh) >> sh
-            axes[4] = (uy * z - uz * y) >> 14
-            axes[5] = (uz * x - ux * z) >> 14
-            axes[6] = (ux * y - uy * x) >> 14
-    return 1
+            state[_AXES] = x
+            state[_AXES + 1] = y
+            state[_AXES + 2] = z
+            state[_AXES + 3] = (uy * z - uz * y) >> 14
+            state[_AXES + 4] = (uz * x - ux * z) >> 14
+            state[_AXES + 5] = (ux * y - uy * x) >> 14
 
 
 @micropython.viper
-def _find_peaks(state: ptr32, body: ptr16, past: ptr16, peaks: ptr32, count: int) -> int:
-    """Smooth the vertical acceleration by two moving averages and confirm its maxima.
+def _filter(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32, count: int):
+    """Lay the acceleration along the axes, keep two of them in `recent`, band-pass all three into the ring.
 
-    A maximum counts once the signal has fallen by the hysteresis below it, a minimum once it has risen by it.
-    state: sign shift, position in `past`, its sum, sum over the window, sum of those over the window, falling?,
-    extreme, its index, last minimum, hysteresis, index of the next sample, window, position in the window, the
-    window's sums. past: the last 104 vertical accelerations. peaks: how many, then (index, swing) each.
+    recent: the last 128 vertical accelerations less gravity, quarters of an LSB, plus 32768; then the last 128
+    braking ones, forward's negative. A Butterworth section each; the remainder of each rounding is added to the next
+    sample, so no rounding error builds up. The vertical one is integrated.
     """
-    sh = state[0]
-    at = state[1]
-    second = (state[2] << sh) >> sh
-    once = (state[3] << sh) >> sh
-    twice = (state[4] << sh) >> sh
-    falling = state[5]
-    extreme = (state[6] << sh) >> sh
-    extreme_index = state[7]
-    low = (state[8] << sh) >> sh
-    hysteresis = state[9]
-    index = state[10]
-    window = state[11]
-    slot = state[12]
-    channel = state[13]
-    sign = (state[14] << sh) >> sh
-    share = 512 * 4096 // (window * window)
-    found = 0
-    for i in range(count):
-        new = ((int(body[i * 3 + channel]) ^ 0x8000) - 0x8000) * sign
-        leaving = at - window
-        if leaving < 0:
-            leaving += 104
-        once += new - ((int(past[leaving]) ^ 0x8000) - 0x8000)
-        second += new - ((int(past[at]) ^ 0x8000) - 0x8000)
-        past[at] = new
-        at += 1
-        if at == 104:
-            at = 0
-        twice += once - ((state[15 + slot] << sh) >> sh)
-        state[15 + slot] = once
-        slot += 1
-        if slot == window:
-            slot = 0
-        # Divided by the window squared and by 104, as products: a division is a call.
-        signal = ((twice >> 6) * share >> 15) - ((second >> 3) * 315 >> 12)
-        if falling:
-            if signal < extreme:
-                extreme = signal
-                extreme_index = index
-            elif signal - extreme >= hysteresis:
-                falling = 0
-                low = extreme
-                extreme = signal
-                extreme_index = index
-        else:
-            if signal > extreme:
+    sh = state[_SHIFT]
+    fx = (state[_AXES] << sh) >> sh
+    fy = (state[_AXES + 1] << sh) >> sh
+    fz = (state[_AXES + 2] << sh) >> sh
+    lx = (state[_AXES + 3] << sh) >> sh
+    ly = (state[_AXES + 4] << sh) >> sh
+    lz = (state[_AXES + 5] << sh) >> sh
+    ux = (state[_UP] << sh) >> sh
+    uy = (state[_UP + 1] << sh) >> sh
+    uz = (state[_UP + 2] << sh) >> sh
+    # What the offset of the samples comes to along each axis, less the offset of the result.
+    f0 = (fx + fy + fz - 4096) << 15
+    l0 = (lx + ly + lz - 4096) << 15
+    u0 = ((ux + uy + uz - 4096) << 15) + (state[_LENGTH] << 12)
+    f1 = (state[_FILTERS] << sh) >> sh
+    f2 = (state[_FILTERS + 1] << sh) >> sh
+    f_rest = state[_FILTERS + 2]
+    l1 = (state[_FILTERS + 3] << sh) >> sh
+    l2 = (state[_FILTERS + 4] << sh) >> sh
+    l_rest = state[_FILTERS + 5]
+    u1 = (state[_FILTERS + 6] << sh) >> sh
+    u2 = (state[_FILTERS + 7] << sh) >> sh
+    u_rest = state[_FILTERS + 8]
+    velocity = (state[_VELOCITY] << sh) >> sh
+    index = state[_INDEX]
+    at = 0
+    for _ in range(count):
+        x = int(frame[at]) ^ 0x8000
+        y = int(frame[at + 1]) ^ 0x8000
+        z = int(frame[at + 2]) ^ 0x8000
+        at += 6
+        place = (index & 511) << 2
+        # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
+        acc = (x * fx + y * fy + z * fz - f0) >> 12
+        if acc & -65536:
+            acc = 0 if acc < 0 else 65535
+        recent[128 + (index & 127)] = acc ^ 65535
+        acc = (acc >> 1) * 1066
+        out = acc + f1 + f_rest
+        f_rest = out & 16383
+        out >>= 14
+        f1 = out * 30519 + f2
+        f2 = out * -14252 - acc
+        out = (out + 16388) >> 3
+        if out & -4096:
+            out = 0 if out < 0 else 4095
+        ring[place] = out
+        acc = (x * lx + y * ly + z * lz - l0) >> 12
+        if acc & -65536:
+            acc = 0 if acc < 0 else 65535
+        acc = (acc >> 1) * 1066
+        out = acc + l1 + l_rest
+        l_rest = out & 16383
+        out >>= 14
+        l1 = out * 30519 + l2
+        l2 = out * -14252 - acc
+        out = (out + 16388) >> 3
+        if out & -4096:
+            out = 0 if out < 0 else 4095
+        ring[place + 1] = out
+        acc = (x * ux + y * uy + z * uz - u0) >> 12
+        if acc & -65536:
+            acc = 0 if acc < 0 else 65535
+        recent[index & 127] = acc
+        acc = (acc >> 1) * 1066
+        out = acc + u1 + u_rest
+        u_rest = out & 16383
+        out >>= 14
+        u1 = out * 30519 + u2
+        u2 = out * -14252 - acc
+        # Leak 37 / 2048 a sample: 0.3 Hz.
+        velocity += out - ((velocity * 37 + 1024) >> 11)
+        out = (out + 16388) >> 3
+        if out & -4096:
+            out = 0 if out < 0 else 4095
+        ring[place + 2] = out
+        out = (velocity + 131104) >> 6
+        if out & -4096:
+            out = 0 if out < 0 else 4095
+        ring[place + 3] = out
+        index += 1
+    state[_FILTERS] = f1
+    state[_FILTERS + 1] = f2
+    state[_FILTERS + 2] = f_rest
+    state[_FILTERS + 3] = l1
+    state[_FILTERS + 4] = l2
+    state[_FILTERS + 5] = l_rest
+    state[_FILTERS + 6] = u1
+    state[_FILTERS + 7] = u2
+    state[_FILTERS + 8] = u_rest
+    state[_VELOCITY] = velocity
+
+
+@micropython.viper
+def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
+    """Smooth accelerations by two moving averages and confirm their maxima. Bit k of the result: finder k has some.
+
+    A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
+    hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
+    is forgotten.
+    """
+    sh = state[_SHIFT]
+    news = 0
+    bit = 1
+    base = _FINDERS
+    while state[base] != 0:
+        window = state[base + _WINDOW]
+        plane = state[base + _PLANE]
+        share = state[base + _SHARE]
+        second = (state[base + _SECOND] << sh) >> sh
+        once = state[base + _ONCE]
+        twice = (state[base + _TWICE] << sh) >> sh
+        slot = state[base + _SLOT]
+        falling = state[base + _FALLING]
+        extreme = (state[base + _EXTREME] << sh) >> sh
+        extreme_index = state[base + _EXTREME_INDEX]
+        low = (state[base + _LOW] << sh) >> sh
+        index = state[_INDEX]
+        since = index - state[base + _DELAY] - state[base + _LAST_PEAK]
+        hysteresis = state[base + _TYPICAL] * 15
+        if since > 60:
+            hysteresis = state[base + _TYPICAL] * 6
+            if since > 208:
+                hysteresis = 0
+                state[base + _TYPICAL] = 0
+        hysteresis //= 100
+        if hysteresis < _HYSTERESIS_MIN:
+            hysteresis = _HYSTERESIS_MIN
+        if index == 0:
+            hysteresis = 1
+        found = 0
+        for _ in range(count):
+            new = int(recent[plane + (index & 127)])
+            once += new - int(recent[plane + ((index - window) & 127)])
+            # 104 samples ago.
+            second += new - int(recent[plane + ((index + 24) & 127)])
+            twice += once - state[slot]
+            state[slot] = once
+            slot += 1
+            if slot == base + _SUMS + window:
+                slot = base + _SUMS
+            # Divided by the window squared and by 104, as products: a division is a call.
+            signal = ((twice >> 6) * share >> 15) - ((second >> 3) * 315 >> 12)
+            if falling:
+                if signal < extreme:
+                    extreme = signal
+                    extreme_index = index
+                elif signal - extreme >= hysteresis:
+                    falling = 0
+                    low = extreme
+                    extreme = signal
+                    extreme_index = index
+            elif signal > extreme:
                 extreme = signal
                 extreme_index = index
             elif extreme - signal >= hysteresis:
                 if found < 4:
-                    peaks[1 + found * 2] = extreme_index
-                    peaks[2 + found * 2] = extreme - low
+                    state[base + _PEAKS + found * 2] = extreme_index
+                    state[base + _PEAKS + 1 + found * 2] = extreme - low
                     found += 1
+                if bit == 1 and extreme - low >= SLOW_SWING_MIN:
+                    place = _KEPT_PEAKS + 2 * state[_KEPT]
+                    state[place] = extreme_index
+                    state[place + 1] = extreme - low
+                    state[_KEPT] = (state[_KEPT] + 1) % PEAKS_KEPT
+                state[base + _LAST_PEAK] = extreme_index
                 falling = 1
                 extreme = signal
                 extreme_index = index
-        index += 1
-    peaks[0] = found
-    state[1] = at
-    state[2] = second
-    state[3] = once
-    state[4] = twice
-    state[5] = falling
-    state[6] = extreme
-    state[7] = extreme_index
-    state[8] = low
-    state[10] = index
-    state[12] = slot
-    return found
+            index += 1
+        state[base + _SECOND] = second
+        state[base + _ONCE] = once
+        state[base + _TWICE] = twice
+        state[base + _SLOT] = slot
+        state[base + _FALLING] = falling
+        state[base + _EXTREME] = extreme
+        state[base + _EXTREME_INDEX] = extreme_index
+        state[base + _LOW] = low
+        state[base + _FOUND] = found
+        if found:
+            news |= bit
+        bit <<= 1
+        base += _FINDER_WORDS
+    return news
+
+
+@micropython.viper
+def _take_frame(frame: ptr16, state: ptr32, ring: ptr16, recent: ptr16, count: int) -> int:
+    """All of the above for a frame; what FrontEnd.feed returns."""
+    _follow_gravity(frame, state, count)
+    _turn_axes(state)
+    _filter(frame, ring, recent, state, count)
+    news = int(_find_peaks(recent, state, count))
+    sh = state[_SHIFT]
+    x = (state[_UP] << sh) >> sh
+    y = (state[_UP + 1] << sh) >> sh
+    z = (state[_UP + 2] << sh) >> sh
+    index = state[_INDEX]
+    at = index // 13
+    turn = x * (((state[_TURN] << sh) >> sh) + 64 >> 7)
+    turn += y * (((state[_TURN + 1] << sh) >> sh) + 64 >> 7)
+    turn += z * (((state[_TURN + 2] << sh) >> sh) + 64 >> 7)
+    heading = ((state[_HEADINGS + ((at - 1) & 31)] << sh) >> sh) + (turn >> 14)
+    state[_HEADINGS + (at & 31)] = ((heading + 8192) & 16383) - 8192
+    index += count
+    state[_INDEX] = index
+    if index >= state[_WAKE]:
+        news |= WAKE
+    along = x * ((state[_POSTURE] << sh) >> sh) + y * ((state[_POSTURE + 1] << sh) >> sh)
+    along += z * ((state[_POSTURE + 2] << sh) >> sh)
+    if along >> 14 <= ((state[_WATCHED] << sh) >> sh):
+        news |= TILTED
+    return news
 
 
 @micropython.viper
@@ -338,40 +476,37 @@ def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
     left2 = 0
     velocity2 = 0
     vertical2 = 0
-    edge = 0
+    rises2 = 0
     edge2 = 0
-    before = (int(ring[((first - 1) & 511) * 4]) ^ 0x8000) - 0x8000
-    for i in range(count):
-        place = ((first + i) & 511) * 4
-        forward = (int(ring[place]) ^ 0x8000) - 0x8000
-        left = (int(ring[place + 1]) ^ 0x8000) - 0x8000
-        vertical = (int(ring[place + 2]) ^ 0x8000) - 0x8000
-        velocity = (int(ring[place + 3]) ^ 0x8000) - 0x8000
-        forward_velocity += forward * velocity
-        left_velocity += left * velocity
-        forward2 += forward * forward
-        left2 += left * left
+    place = (first << 2) & 2047
+    before = int(ring[((first - 1) << 2) & 2047]) - 2048
+    for _ in range(count):
+        value = int(ring[place + 2]) - 2048
+        vertical2 += value * value
+        velocity = int(ring[place + 3]) - 2048
         velocity2 += velocity * velocity
-        vertical2 += vertical * vertical
-        rise = forward - before
-        before = forward
-        if rise > 2047:
-            rise = 2047
-        if rise < -2047:
-            rise = -2047
-        edge2 += rise * rise
+        value = int(ring[place + 1]) - 2048
+        left2 += value * value
+        left_velocity += value * velocity
+        value = int(ring[place]) - 2048
+        forward2 += value * value
+        forward_velocity += value * velocity
+        place = (place + 4) & 2047
+        rise = value - before
+        before = value
+        # The filter cannot step by more than 0.3 of its range.
+        value = rise * rise
+        edge2 += value
         if rise > 0:
-            edge += rise * rise
-        else:
-            edge -= rise * rise
-    sums[0] = forward_velocity
-    sums[1] = left_velocity
-    sums[2] = forward2
-    sums[3] = left2
-    sums[4] = velocity2
-    sums[5] = vertical2
-    sums[6] = edge
-    sums[7] = edge2
+            rises2 += value
+    sums[S_FORWARD_VELOCITY] = forward_velocity
+    sums[S_LEFT_VELOCITY] = left_velocity
+    sums[S_FORWARD2] = forward2
+    sums[S_LEFT2] = left2
+    sums[S_VELOCITY2] = velocity2
+    sums[S_VERTICAL2] = vertical2
+    sums[S_EDGE] = rises2 - (edge2 - rises2)
+    sums[S_EDGE2] = edge2
 
 
 @micropython.viper
@@ -381,110 +516,143 @@ def add_sums(total: ptr32, sums: ptr32, scale: int, sh: int):
         total[k] = int(total[k]) + (((sums[k] << sh) >> sh) >> scale)
 
 
-# Words of the kernels' states that Python touches.
-_A_UP = 7
-_P_HYSTERESIS, _P_WINDOW, _P_CHANNEL, _P_SIGN, _P_SUMS = 9, 11, 13, 14, 15
-
-
 class PeakFinder:
-    """Confirmed maxima of the vertical acceleration, smoothed by two moving averages of `window` samples.
+    """Confirmed maxima of an acceleration, smoothed by two moving averages of `window` samples.
 
-    `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal.
+    `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal. `bit`: set in what
+    FrontEnd.feed returns if there are new ones. A part of the front end's state, from `place` on.
     """
 
-    def __init__(self, window, channel=VERTICAL_ACC, sign=1, ahead=0):
+    def __init__(self, state, place, window, braking, bit):
         self.window = window
-        self.channel = channel
-        self.sign = sign
-        self.delay = window - 1 - ahead
-        self.peaks = array("i", bytes(4 * (1 + 2 * PEAKS_MAX)))
-        self._state = array("i", bytes(4 * (_P_SUMS + window)))
-        self._past = array("h", bytes(2 * 104))
+        self.bit = bit
+        self.delay = window - 1 - (_BRAKING_AHEAD if braking else 0)
+        self._braking = braking
+        self._state = state
+        self._place = place
         self.restart()
 
     def restart(self):
-        for words in (self._state, self._past, self.peaks):
-            for i in range(len(words)):
-                words[i] = 0
-        self._state[0] = WORD_SHIFT
-        self._state[_P_WINDOW] = self.window
-        self._state[_P_CHANNEL] = self.channel
-        self._state[_P_SIGN] = self.sign
-        self._state[_P_HYSTERESIS] = 1
+        state, place = self._state, self._place
+        state[place + _WINDOW] = self.window
+        state[place + _PLANE] = _RECENT if self._braking else 0
+        state[place + _SHARE] = 512 * 4096 // (self.window * self.window)
+        state[place + _DELAY] = self.delay
+        state[place + _SLOT] = place + _SUMS
+        state[place + _ONCE] = _ONCE_ZERO
+        for i in range(self.window):
+            state[place + _SUMS + i] = _ONCE_ZERO
 
-    def set_hysteresis(self, hysteresis):
-        self._state[_P_HYSTERESIS] = hysteresis
+    def forget(self):
+        """No peak is known, and none typical."""
+        self._state[self._place + _LAST_PEAK] = self._state[self._place + _TYPICAL] = 0
 
-    def feed(self, body, count):
-        """How many peaks were found."""
-        return _find_peaks(self._state, body, self._past, self.peaks, count)
+    @property
+    def typical_swing(self):
+        """Peaks count once the signal has fallen by a share of it. The owner learns it; long quiet forgets it."""
+        return self._state[self._place + _TYPICAL]
+
+    @typical_swing.setter
+    def typical_swing(self, swing):
+        self._state[self._place + _TYPICAL] = swing
+
+    @property
+    def peaks(self):
+        """(index, swing) of those that the newest frame confirmed, one after the other."""
+        first = self._place + _PEAKS
+        return self._state[first : first + 2 * self._state[self._place + _FOUND]]
 
 
 class FrontEnd:
-    """Turns frames into the ring and the finders' peaks.
-
-    `index` is the number of samples taken since the last restart: the newest in the ring is index - 1.
-    """
+    """Turns frames into the ring and the finders' peaks."""
 
     def __init__(self, mounting=None, on_trunk=True):
         self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
-        self.finders = [PeakFinder(NARROW)]
-        if on_trunk:
-            self.finders.append(PeakFinder(WIDE))
-        if on_trunk and mounting:
-            self.finders.append(PeakFinder(WIDE, FORWARD_ACC, -1, _BRAKING_AHEAD))
-        self.index = 0
         self._mounting = mounting
-        self._gravity = array("i", bytes(4 * 5))
-        self._axes = array("i", bytes(4 * 11))
-        self._filters = array("i", bytes(4 * 18))
-        self._body = array("h", bytes(2 * 3 * FRAME))
-        self._reference = array("i", bytes(4 * 3))
-        self._headings = array("h", bytes(2 * HEADINGS))
+        self._recent = array("h", bytes(2 * 2 * _RECENT))
+        kinds = [(NARROW, False)]
+        if on_trunk:
+            kinds.append((WIDE, False))
+        if on_trunk and mounting:
+            kinds.append((WIDE, True))
+        self._state = array("i", bytes(4 * (_FINDERS + len(kinds) * _FINDER_WORDS + 1)))
+        self._state[_WATCHED] = _NEVER_TILTED
+        self.finders = []
+        for window, braking in kinds:
+            place = _FINDERS + len(self.finders) * _FINDER_WORDS
+            self.finders.append(PeakFinder(self._state, place, window, braking, 1 << len(self.finders)))
         self.restart()
 
     def restart(self):
         """Begin anew, as after switching on."""
-        for words in (self._gravity, self._axes, self._filters, self.ring, self._headings):
-            for i in range(len(words)):
-                words[i] = 0
-        for state in (self._gravity, self._axes, self._filters):
-            state[0] = WORD_SHIFT
+        state = self._state
+        posture = state[_WATCHED:_HEADINGS]
+        for i in range(len(state)):
+            state[i] = 0
+        state[_WATCHED:_HEADINGS] = posture
+        for i in range(len(self.ring)):
+            self.ring[i] = RING_ZERO
+        for i in range(_RECENT):
+            self._recent[i], self._recent[_RECENT + i] = -32768, 32767
+        state[_SHIFT] = WORD_SHIFT
+        for i in range(3):
+            state[_GRAVITY + i] = 1 << 25
+            state[_FILTERS + 3 * i] = state[_FILTERS + 3 * i + 1] = -_FILTER_ZERO
         for finder in self.finders:
             finder.restart()
-        self._axes[_A_UP + 2] = ONE_Q14
-        # All zero for as long as a stand-in is wanted.
-        self._set_reference(self._mounting.forward if self._mounting else (0, 0, 0))
-        self.peaks = 0
-        self.index = 0
+        state[_UP + 2] = ONE_Q14
+        if self._mounting:
+            self.set_forward(self._mounting.forward)
+        else:
+            state[_STAND_IN] = 1
+
+    @property
+    def index(self):
+        """Samples taken since the last restart: the newest in the ring is index - 1."""
+        return self._state[_INDEX]
 
     def axis(self, which):
         """Q14 components (x, y, z) of FORWARD_ACC, LEFT_ACC or VERTICAL_ACC in the clip's axes."""
-        at = 1 + 3 * which
-        return self._axes[at], self._axes[at + 1], self._axes[at + 2]
+        at = _AXES + 3 * which
+        return self._state[at], self._state[at + 1], self._state[at + 2]
 
     def set_forward(self, axis):
         """Correct the mounting's forward axis (Q14, in the clip's axes) from the next frame on."""
-        self._set_reference(axis)
+        for i in range(3):
+            self._state[_REFERENCE + i] = axis[i]
 
     def along_up(self, vector):
         """Component along "up" of a Q14 vector in the clip's axes."""
-        return dot_q14(vector, self._axes, 0, _A_UP)
+        return dot_q14(vector, self._state, 0, _UP)
+
+    def wake_at(self, index):
+        """Have feed() return WAKE when this many samples have been taken, until told otherwise."""
+        self._state[_WAKE] = index
 
     def feed(self, frame, count):
-        """Take `count` (at most FRAME) samples at 104 Hz. `peaks` says how many peaks they confirmed."""
-        axes, body = self._axes, self._body
-        _low_pass_gravity(self._gravity, frame, count)
-        if not _turn_axes(axes, self._gravity, self._reference):
-            self._replace_reference()
-        _project(axes, frame, body, count)
-        _band_pass(self._filters, body, self.ring, count)
-        peaks = 0
+        """Take `count` (at most FRAME) samples at 104 Hz. What there is to look at: PEAKS, WAKE, TILTED; else 0."""
+        return _take_frame(frame, self._state, self.ring, self._recent, count)
+
+    def watch_posture(self, gravity, least_cosine):
+        """Have feed() return TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
+        state = self._state
+        state[_WATCHED] = least_cosine if gravity else _NEVER_TILTED
+        for i in range(3):
+            state[_POSTURE + i] = gravity[i] if gravity else 0
+
+    def kept_peaks(self):
+        """Yields (index, swing) of the newest peaks of the narrow finder, oldest first; missing ones are (0, 0)."""
+        state = self._state
+        for k in range(PEAKS_KEPT):
+            at = _KEPT_PEAKS + 2 * ((state[_KEPT] + k) % PEAKS_KEPT)
+            yield state[at] - self.finders[0].delay, state[at + 1]
+
+    def forget_peaks(self):
+        """No peak is known."""
+        for i in range(_KEPT, _FINDERS):
+            self._state[i] = 0
         for finder in self.finders:
-            peaks += finder.feed(body, count)
-        self.peaks = peaks
-        _head(axes, frame, self._headings, self.index, count)
-        self.index += count
+            finder.forget()
 
     def sway_repeats(self, last, period):
         """Correlation in percent of the sideways acceleration up to sample `last` with that of `period` before."""
@@ -492,8 +660,8 @@ class FrontEnd:
         ring = self.ring
         product = new2 = old2 = 0
         for i in range(last - period, last):
-            new = ring[(i & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] >> 1
-            old = ring[((i - period) & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] >> 1
+            new = (ring[(i & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] - RING_ZERO) >> 1
+            old = (ring[((i - period) & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] - RING_ZERO) >> 1
             product += new * old >> 2
             new2 += new * new >> 2
             old2 += old * old >> 2
@@ -501,13 +669,14 @@ class FrontEnd:
 
     def turned(self, first, last):
         """Degrees turned about the vertical, to the left positive, from sample `first` to `last`."""
+        state = self._state
         oldest = self.index // FRAME - HEADINGS + 1
-        now = self._headings[(last // FRAME) % HEADINGS]
-        then = self._headings[(max(first // FRAME, oldest)) % HEADINGS]
+        now = state[_HEADINGS + (last // FRAME) % HEADINGS]
+        then = state[_HEADINGS + (max(first // FRAME, oldest)) % HEADINGS]
         return (((now - then + _HEADING_HALF) & (2 * _HEADING_HALF - 1)) - _HEADING_HALF) * 11 >> 7
 
     def sum_products(self, sums, first, last):
-        """Write the six sums over samples first .. last - 1 to sums, an array of 32-bit words.
+        """Write the sums over samples first .. last - 1 to sums, an array of 32-bit words.
 
         Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. Returns the number of
         samples summed.
@@ -516,23 +685,3 @@ class FrontEnd:
         count = max(0, last - first)
         _sum_products(self.ring, sums, first, count)
         return count
-
-    def _replace_reference(self):
-        """Forward points up or down. Of a mounting that is kept; a stand-in is chosen anew."""
-        if not self._mounting:
-            self._set_reference(self._level_axis())
-            _turn_axes(self._axes, self._gravity, self._reference)
-
-    def _set_reference(self, axis):
-        for i in range(3):
-            self._reference[i] = axis[i]
-
-    def _level_axis(self):
-        """The clip axis that lies flattest, to stand in for forward where the mounting is unknown."""
-        axes = self._axes
-        x, y, z = abs(axes[_A_UP]), abs(axes[_A_UP + 1]), abs(axes[_A_UP + 2])
-        if x <= y and x <= z:
-            return ONE_Q14, 0, 0
-        if y <= z:
-            return 0, ONE_Q14, 0
-        return 0, 0, ONE_Q14

@@ -18,8 +18,8 @@ Limits: one or two steps alone count nothing. Exercise that has both rhythm and 
 tennis) can pass for walking.
 """
 
-from firmware.gait.rhythm import SLOW_SWING_MIN, BrakingRhythm, Footfall, Rhythm, SlowRhythm
-from firmware.gait.signals import UNITS_PER_G, VERTICAL_ACC
+from firmware.gait.rhythm import BrakingRhythm, Footfall, Rhythm, SlowRhythm
+from firmware.gait.signals import PEAKS, SLOW_SWING_MIN, TILTED, UNITS_PER_G, VERTICAL_ACC
 
 # Times in samples at 104 Hz.
 _REFRACTORY = 21  # 0.2 s: no leg moves faster
@@ -32,8 +32,7 @@ _SWING_LEAST = UNITS_PER_G * 3 // 100
 _SWING_TURNING = UNITS_PER_G * 6 // 100
 _TURNING_DEG = 12
 _COS_UPRIGHT = 11469  # 0.7: 46 degrees
-_NARROW_KEPT = 24
-_DUE_MAX = 1 << 20
+_NEVER = (1 << 30) - 1
 
 
 class StepDetector:
@@ -65,11 +64,8 @@ class StepDetector:
             rhythm.restart()
         if self._slow:
             self._slow.restart()
-        # (index, swing) of the newest peaks of the narrow finder.
-        self._narrow_peaks = []
+        self._front.forget_peaks()
         self.tilted_steps = 0
-        # Until then nothing need be done in a frame without peaks.
-        self._due_index = 0
         # The rhythm that opened the gate, and the last two steps of it.
         self._leader = None
         self._newest = self._before = None
@@ -79,35 +75,40 @@ class StepDetector:
         self._small = False
         self._turned_in = False
         self._usual_swing = 0
+        self._sleep()
 
     @property
     def walking(self):
         return self._leader is not None
 
-    def feed(self):
-        """Look at the newest frame of the front end."""
-        index = self._front.index
-        if self._front.peaks or index > self._due_index:
-            self._due_index = index + _DUE_MAX
-            for rhythm in self._rhythms:
-                peaks = rhythm.finder.peaks
-                for k in range(peaks[0]):
-                    rhythm.last_peak = peaks[1 + 2 * k]
-                    self._peak(rhythm, peaks[1 + 2 * k] - rhythm.finder.delay, peaks[2 + 2 * k])
-                if peaks[0] or index > rhythm.due_index:
-                    rhythm.set_hysteresis()
-                self._due_index = min(self._due_index, rhythm.due_index)
-        if self._leader:
-            quiet = self._front.index - self._leader.finder.delay - self._newest.index
-            if quiet > max(CLOSE_SAMPLES, self._step_samples * 3 // 2) or not self._upright():
+    def feed(self, news):
+        """Look at a frame of the front end; `news` is what its feed() returned. Need not be called if that was 0."""
+        if news & PEAKS:
+            leader = self._leader
+            for rhythm in self._rhythms if leader is None else (leader,):
+                finder = rhythm.finder
+                if news & finder.bit:
+                    peaks = finder.peaks
+                    for k in range(0, len(peaks), 2):
+                        self._peak(rhythm, peaks[k] - finder.delay, peaks[k + 1])
+        leader = self._leader
+        if leader:
+            close = (
+                self._newest.index + leader.finder.delay + max(CLOSE_SAMPLES, self._step_samples * 3 // 2) + 1
+            )
+            if self._front.index >= close or news & TILTED:
                 self._leader = None
                 self._clear_chains()
+                self._sleep()
+            else:
+                self._front.wake_at(close)
+
+    def _sleep(self):
+        """While the gate is closed only peaks are of interest."""
+        self._front.wake_at(_NEVER)
+        self._front.watch_posture(None, 0)
 
     def _peak(self, rhythm, index, swing):
-        if rhythm is self._narrow and swing >= SLOW_SWING_MIN:
-            self._narrow_peaks.append((index, swing))
-            if len(self._narrow_peaks) > _NARROW_KEPT:
-                self._narrow_peaks.pop(0)
         if self._leader:
             if self._leader is rhythm:
                 self._next(index, swing)
@@ -133,10 +134,13 @@ class StepDetector:
         """The clip is known to sit wrong: any posture will do."""
         self._mounting = None
         self.tilted_steps = 0
+        self._front.watch_posture(None, 0)
 
     def trust_posture(self, mounting):
         """The clip sits right: the wearer is upright when gravity is near that of `mounting`."""
         self._mounting = mounting
+        if self._leader:
+            self._front.watch_posture(mounting.gravity, _COS_UPRIGHT)
 
     def _upright(self):
         return not self._mounting or self._front.along_up(self._mounting.gravity) > _COS_UPRIGHT
@@ -167,7 +171,7 @@ class StepDetector:
         """A step of turning on the spot."""
         step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
         self._lead(self._narrow, step, self._newest, _TURNING_STEP)
-        self._narrow.typical_swing = max(swing, self._usual_swing)
+        self._narrow.finder.typical_swing = max(swing, self._usual_swing)
         self._small = self._turned_in = True
         self.accepted.append(step)
         self._clear_chains()
@@ -182,6 +186,8 @@ class StepDetector:
         self._step_samples = step_samples
         self._steps_a_peak = 1
         self._small = self._turned_in = False
+        if self._mounting:
+            self._front.watch_posture(self._mounting.gravity, _COS_UPRIGHT)
 
     def _clear_chains(self):
         for rhythm in self._rhythms:
@@ -193,7 +199,7 @@ class StepDetector:
         """The step of the weak leg between two of the strong one: at the largest peak near the middle."""
         third = (after.index - before.index) // 3
         middle, most = (before.index + after.index) >> 1, 0
-        for index, swing in self._narrow_peaks:
+        for index, swing in self._front.kept_peaks():
             if before.index + third < index < after.index - third and swing > most:
                 middle, most = index, swing
         step = Footfall(middle, after.swing, after.up)
@@ -206,7 +212,7 @@ class StepDetector:
         last = self._newest
         leader = self._leader
         gap = index - last.index
-        small = swing * 3 < leader.typical_swing
+        small = swing * 3 < leader.finder.typical_swing
         if self._is_noise(index, swing, small, gap):
             return
         if (
@@ -232,14 +238,14 @@ class StepDetector:
         self._newest = step
         self._step_samples += (gap - self._step_samples) >> 2
         if not self._turned_in:
-            self._usual_swing = leader.typical_swing
+            self._usual_swing = leader.finder.typical_swing
         self._small = small
         if not small:
             leader.learn_swing(swing)
         self.accepted.append(step)
 
     def _is_noise(self, index, swing, small, gap):
-        usual = self._leader.typical_swing
+        usual = self._leader.finder.typical_swing
         least = _SWING_LEAST if self._leader is self._narrow else SLOW_SWING_MIN
         if swing < least or swing * 10 < usual or (self._steps_a_peak == 2 and swing * 2 < usual):
             return True

@@ -60,12 +60,16 @@ class TrunkTracker:
         self._rest()
 
     def feed(self, frame, count):
-        self.front.feed(frame, count)
-        self._detector.feed()
+        news = self.front.feed(frame, count)
+        if not news:
+            return False
+        self._detector.feed(news)
         if self._detector.accepted or self._previous:
             self._settle()
         if self._detector.tilted_steps >= _TILTED_STEPS:
             self._mistrust(self.front.index)
+        self.front.wake_at(0)
+        return True
 
     def finish(self):
         """No more samples follow these: settle everything."""

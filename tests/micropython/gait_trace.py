@@ -22,11 +22,12 @@ def record(front, frames):
     feed = front.feed
 
     def recorded(frame, count):
-        feed(frame, count)
+        news = feed(frame, count)
         newest = [front.ring[((front.index - 1 - k) % 512) * 4 + c] for k in range(count) for c in range(4)]
         line = [front.index, checksum(newest)]
-        line.extend(checksum(finder.peaks[: 1 + 2 * finder.peaks[0]]) for finder in front.finders)
+        line.extend(checksum(finder.peaks) for finder in front.finders)
         frames.append("frame " + " ".join([str(value) for value in line]))
+        return news
 
     front.feed = recorded
 
