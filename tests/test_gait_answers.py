@@ -10,7 +10,15 @@ from firmware.gait.direction import decide
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline, Step
 from firmware.gait.rhythm import Footfall
-from firmware.gait.signals import S_EDGE, S_EDGE2, S_FORWARD2, S_FORWARD_VELOCITY, S_VELOCITY2, S_VERTICAL2
+from firmware.gait.signals import (
+    S_EDGE,
+    S_EDGE2,
+    S_FORWARD2,
+    S_FORWARD_VELOCITY,
+    S_VELOCITY2,
+    S_VERTICAL2,
+    W_SAMPLES,
+)
 from retrostep.walker import Person, Walk
 
 SEEDS = range(6)
@@ -81,8 +89,8 @@ def test_most_steps_settle_before_the_next_one_and_all_within_a_second_and_a_hal
 def footfall(rho: int, edge: int, ratio: float = 1.0, bounce_g: float = 0.2, samples: int = 57) -> Footfall:
     """A step with the given evidence, percent."""
     unit = int(bounce_g / 0.001952) ** 2 * samples
-    step = Footfall(0, 2000, (0, 0, 16384))
-    step.samples = samples
+    step = Footfall(0, 2000)
+    step.words[W_SAMPLES] = samples
     forward2 = int(unit * ratio**2)
     step.sums[S_VERTICAL2], step.sums[S_FORWARD2], step.sums[S_VELOCITY2] = unit, forward2, unit
     step.sums[S_FORWARD_VELOCITY] = int(rho / 100 * ratio * unit)

@@ -196,7 +196,12 @@ def test_a_slow_walk_stays_within_the_devices_words(gait):
 def test_the_check_itself_notices_an_overflow(gait):
     signals = sys.modules["firmware.gait.signals"]
     with pytest.raises(OutOfRange, match=r"signals\.py"):
-        signals._sum_products(array("h", [32767] * 2048), array("i", [0] * 8), 0, 156)
+        front = signals.FrontEnd(sys.modules["firmware.gait.resample"].Resampler(104000))
+        for i in range(len(front.ring)):
+            front.ring[i] = 32767
+        words = array("i", [0] * signals.STEP_WORDS)
+        words[signals.W_INDEX] = 156
+        front.measure(words, 0)
 
 
 def test_indices_stay_small_after_a_hundred_days(gait):

@@ -10,6 +10,8 @@ the principal component of the acceleration fails.)
 Limits: the steps must really be forward, and walked: running turns the sign round.
 """
 
+from array import array
+
 from fixedpoint import ONE_Q14, isqrt, percent_of_root, percent_of_roots, unit_q14
 
 from firmware.gait.mounting import Mounting
@@ -51,7 +53,7 @@ class Calibrator:
 
     def __init__(self, rate_millihz=104000, placement="waist"):
         self._resampler = Resampler(rate_millihz)
-        self._front = FrontEnd()
+        self._front = FrontEnd(self._resampler)
         self._detector = StepDetector(self._front)
         self._strides = []
         self._tracker = None
@@ -68,16 +70,19 @@ class Calibrator:
         self._run_steps = 0
 
     def process(self, samples, count):
-        resampler = self._resampler
-        resampler.feed(samples, count)
-        while resampler.take():
-            if self._tracker:
-                self._tracker.feed(resampler.frame, FRAME)
+        if self._tracker:
+            while self._resampler.take(samples, count):
+                self._tracker.feed(self._resampler.frame, FRAME)
                 while self._strides:
                     self._learn_stride(*self._strides.pop())
-                continue
-            self._detector.feed(self._front.feed(resampler.frame, FRAME))
-            accepted = self._detector.accepted
+            return
+        detector, accepted = self._detector, self._detector.accepted
+        while True:
+            news = self._front.advance(samples, count)
+            if not news:
+                return
+            detector.feed(news, self._front.index)
+            self._front.wake_at(detector.close_index)
             # The newest step may still be replaced by a larger peak.
             while len(accepted) > 1:
                 self._learn(accepted.pop(0))
@@ -95,7 +100,7 @@ class Calibrator:
         if self._run_steps * 4 > self.steps:
             self.reason = "this was running, expected walking: walk at your usual pace"
             return None
-        up, forward = [0, 0, 0], [0, 0, 0]
+        up, forward = array("i", (0, 0, 0)), array("i", (0, 0, 0))
         unit_q14(self._up[0], self._up[1], self._up[2], up)
         length = unit_q14(self._axis[0], self._axis[1], self._axis[2], forward)
         quality = min(100, length // max(1, self._weight // 100))
@@ -109,7 +114,7 @@ class Calibrator:
         return Mounting(up, forward, quality)
 
     def _learn_stride(self, level, up):
-        direction = [0, 0, 0]
+        direction = array("i", (0, 0, 0))
         if not unit_q14(level[0], level[1], level[2], direction):
             return
         self.steps += 1
@@ -126,7 +131,7 @@ class Calibrator:
             and percent_of_root(horizontal2, sums[S_VERTICAL2] >> 2) < _RUN_RATIO
         ):
             self._run_steps += 1
-        direction = [0, 0, 0]
+        direction = array("i", (0, 0, 0))
         length = unit_q14(-sums[S_FORWARD_VELOCITY], -sums[S_LEFT_VELOCITY], 0, direction)
         weight = percent_of_roots(
             length >> 2, (sums[S_FORWARD2] + sums[S_LEFT2]) >> 2, sums[S_VELOCITY2] >> 2

@@ -32,123 +32,180 @@ Sideways steps do not show at the waist; they come out as unknown, sometimes wro
 
 from array import array
 
+import micropython
 from fixedpoint import WORD_SHIFT, isqrt, percent_of_root, percent_of_roots
+from micropython import const
 
-from firmware.gait.signals import (
-    S_EDGE,
-    S_EDGE2,
-    S_FORWARD2,
-    S_FORWARD_VELOCITY,
-    S_VELOCITY2,
-    S_VERTICAL2,
-    SUMS,
-    add_sums,
-)
+from firmware.gait.signals import STEP_WORDS
 
 DIRECTIONS = ("forward", "backward", "sideways", "unknown")
-FORWARD, BACKWARD, SIDEWAYS, UNKNOWN = 0, 1, 2, 3
-_NO_SUMS = bytes(4 * SUMS)
+FORWARD = const(0)
+BACKWARD = const(1)
+SIDEWAYS = const(2)
+UNKNOWN = const(3)
+
+# Words of a step, as in signals.py: viper knows no other module's constants.
+_S_FORWARD_VELOCITY = const(0)
+_S_FORWARD2 = const(2)
+_S_VELOCITY2 = const(4)
+_S_VERTICAL2 = const(5)
+_S_EDGE = const(6)
+_S_EDGE2 = const(7)
+_W_SAMPLES = const(8)
+_W_BRAKING = const(14)
 
 # Percent. Real backward walking: rho .57 to .89, edge .13 to .52, R .50 to 1.10; quick forward walking: rho -.93 to
 # -.57, edge -.67 to -.13.
-_RHO_FORWARD = -15
-_RHO_BACKWARD = 35
-_EDGE_BACKWARD = 5
-_BOTH_BACKWARD = 50
-_EDGE_ALONE = 8
-_RATIO_BACKWARD = 55
-_RATIO_RUN = 70
+_RHO_FORWARD = const(-15)
+_RHO_BACKWARD = const(35)
+_EDGE_BACKWARD = const(5)
+_BOTH_BACKWARD = const(50)
+_EDGE_ALONE = const(8)
+_RATIO_BACKWARD = const(55)
+_RATIO_RUN = const(70)
 # What a single step must reach for not to contradict "backward": itself, and a neighbour.
-_RHO_OWN, _RHO_NEIGHBOUR = 20, -20
+_RHO_OWN = const(20)
+_RHO_NEIGHBOUR = const(-20)
 # Ring units of 1.952 mg: 0.05 g to and fro; 0.38 g and 0.25 g up and down. Real backward walking: .14; .12 to .30.
-_FORE_AFT_RMS = 26
-_RUN_RMS = 195
-_QUICK_RUN_RMS = 128
+_FORE_AFT_RMS = const(26)
+_RUN_RMS = const(195)
+_QUICK_RUN_RMS = const(128)
 # Mean step times at 104 Hz: below 0.48 s a strong bounce is a run, below 0.42 s nothing is backward.
-_RUN_SAMPLES = 50
-_QUICK_SAMPLES = 44
+_RUN_SAMPLES = const(50)
+_QUICK_SAMPLES = const(44)
+
+
+# A verdict in one word is the direction times 128 plus the confidence.
+_DIRECTION_SHIFT = const(7)
+_UNDECIDED = const(UNKNOWN << _DIRECTION_SHIFT)
+# Of the sums of several steps, where a step has its vertical: how many they are.
+_STEPS = const(9)
+_NO_STEP = array("i", bytes(4 * STEP_WORDS))
+# Where steps are added up: nothing is allocated for each.
+_TOTAL = array("i", bytes(4 * STEP_WORDS))
 
 
 def decide(step, before, after):
     """(direction, confidence) of a Footfall, between its neighbours as far as they are known (or None)."""
-    sums, samples, steps = together(step, before, after)
-    if not samples:
-        return UNKNOWN, 0
-    rho = rho_of(sums)
-    edge = edge_of(sums)
-    if step.braking:
-        if edge < _EDGE_ALONE or samples < _QUICK_SAMPLES * steps or not _moves(sums, samples):
-            return UNKNOWN, 0
-        return BACKWARD, min(85, 60 + edge)
-    if rho < _RHO_FORWARD:
-        return FORWARD, _sure_of_forward(rho, edge)
-    if rho <= _RHO_BACKWARD or edge <= _EDGE_BACKWARD or rho + edge <= _BOTH_BACKWARD:
-        return UNKNOWN, 0
-    ratio = ratio_of(sums)
-    if not may_be_backward(ratio, sums, samples, steps):
-        return UNKNOWN, 0
-    for each, least in ((before, _RHO_NEIGHBOUR), (step, _RHO_OWN), (after, _RHO_NEIGHBOUR)):
-        if each and each.samples and rho_of(each.sums) < least:
-            return UNKNOWN, 0
-    return BACKWARD, _sure_of_backward(rho + edge, ratio)
+    verdict = _judge(
+        before.words if before else _NO_STEP,
+        step.words,
+        after.words if after else _NO_STEP,
+        _TOTAL,
+        WORD_SHIFT,
+    )
+    return verdict >> _DIRECTION_SHIFT, verdict & 127
 
 
 def together(step, before, after):
     """(sums, samples, steps): a quarter of the sums of a Footfall and its neighbours, and how much they cover."""
-    sums = array("i", _NO_SUMS)
-    samples = steps = 0
-    for each in (before, step, after):
-        if each and each.samples:
-            samples += each.samples
-            steps += 1
-            add_sums(sums, each.sums, 2, WORD_SHIFT)
-    return sums, samples, steps
-
-
-def may_be_backward(ratio, sums, samples, steps):
-    """Whether these steps move enough to and fro, and not as in a run or on stairs; arguments as of together()."""
-    return ratio > _RATIO_BACKWARD and _moves(sums, samples) and not _runs(ratio, sums, samples, steps)
-
-
-def _sure_of_forward(rho, edge):
-    """85 at the threshold, 99 from rho = -50 percent on; 10 less where the edge says backward."""
-    sure = 85 + (_RHO_FORWARD - rho) * 2 // 5
-    if edge > 2 * _EDGE_BACKWARD:
-        sure -= 10
-    return min(99, sure)
-
-
-def _sure_of_backward(both, ratio):
-    """60 at the threshold of rho + edge, 97 from 120 percent on; at most 80 where R only just allows it."""
-    return min(97, 60 + (both - _BOTH_BACKWARD) * 8 // 15, 80 + ratio - _RATIO_BACKWARD)
-
-
-def rho_of(sums):
-    """Correlation of forward acceleration and upward velocity, in percent."""
-    return percent_of_roots(sums[S_FORWARD_VELOCITY] >> 1, sums[S_FORWARD2] >> 1, sums[S_VELOCITY2] >> 1)
-
-
-def ratio_of(sums):
-    """Rms of the forward acceleration in percent of the vertical one."""
-    return percent_of_root(sums[S_FORWARD2], sums[S_VERTICAL2])
-
-
-def edge_of(sums):
-    """How much faster the forward acceleration rises than it falls, in percent."""
-    whole = sums[S_EDGE2] // 100
-    return sums[S_EDGE] // whole if whole else 0
-
-
-def _moves(sums, samples):
-    return isqrt(sums[S_FORWARD2] // samples * 4) >= _FORE_AFT_RMS
-
-
-def _runs(ratio, sums, samples, steps):
-    if samples < _QUICK_SAMPLES * steps:
-        return True
-    bounce = isqrt(sums[S_VERTICAL2] // samples * 4)
-    return (
-        ratio < _RATIO_RUN
-        and samples < _RUN_SAMPLES * steps
-        and (bounce > _RUN_RMS or (bounce > _QUICK_RUN_RMS and samples < (_QUICK_SAMPLES + 1) * steps))
+    sums = array("i", _NO_STEP)
+    _add_up(
+        before.words if before else _NO_STEP, step.words, after.words if after else _NO_STEP, sums, WORD_SHIFT
     )
+    return sums, sums[_W_SAMPLES], sums[_STEPS]
+
+
+@micropython.viper
+def _add_up(before: ptr32, step: ptr32, after: ptr32, total: ptr32, sh: int):
+    for k in range(8):
+        value = (((before[k] << sh) >> sh) >> 2) + (((step[k] << sh) >> sh) >> 2)
+        total[k] = value + (((after[k] << sh) >> sh) >> 2)
+    total[_W_SAMPLES] = before[_W_SAMPLES] + step[_W_SAMPLES] + after[_W_SAMPLES]
+    steps = 0
+    if before[_W_SAMPLES]:
+        steps += 1
+    if step[_W_SAMPLES]:
+        steps += 1
+    if after[_W_SAMPLES]:
+        steps += 1
+    total[_STEPS] = steps
+
+
+@micropython.viper
+def _judge(before: ptr32, step: ptr32, after: ptr32, total: ptr32, sh: int) -> int:
+    """The verdict on `step`; a neighbour that is not known has no samples. total: room for the sums."""
+    _add_up(before, step, after, total, sh)
+    samples = total[_W_SAMPLES]
+    steps = total[_STEPS]
+    if samples == 0:
+        return _UNDECIDED
+    rho = int(rho_of(total))
+    edge = int(edge_of(total))
+    if step[_W_BRAKING]:
+        if edge < _EDGE_ALONE or samples < _QUICK_SAMPLES * steps or int(_moves(total, samples)) == 0:
+            return _UNDECIDED
+        sure = 60 + edge
+        if sure > 85:
+            sure = 85
+        return (BACKWARD << _DIRECTION_SHIFT) + sure
+    if rho < _RHO_FORWARD:
+        # 85 at the threshold, 99 from rho = -50 percent on; 10 less where the edge says backward.
+        sure = 85 + (_RHO_FORWARD - rho) * 2 // 5
+        if edge > 2 * _EDGE_BACKWARD:
+            sure -= 10
+        if sure > 99:
+            sure = 99
+        return (FORWARD << _DIRECTION_SHIFT) + sure
+    if rho <= _RHO_BACKWARD or edge <= _EDGE_BACKWARD or rho + edge <= _BOTH_BACKWARD:
+        return _UNDECIDED
+    ratio = int(ratio_of(total))
+    if int(may_be_backward(ratio, total, samples, steps)) == 0:
+        return _UNDECIDED
+    if step[_W_SAMPLES] and int(rho_of(step)) < _RHO_OWN:
+        return _UNDECIDED
+    if before[_W_SAMPLES] and int(rho_of(before)) < _RHO_NEIGHBOUR:
+        return _UNDECIDED
+    if after[_W_SAMPLES] and int(rho_of(after)) < _RHO_NEIGHBOUR:
+        return _UNDECIDED
+    # 60 at the threshold of rho + edge, 97 from 120 percent on; at most 80 where R only just allows it.
+    sure = 60 + (rho + edge - _BOTH_BACKWARD) * 8 // 15
+    if sure > 97:
+        sure = 97
+    if sure > 80 + ratio - _RATIO_BACKWARD:
+        sure = 80 + ratio - _RATIO_BACKWARD
+    return (BACKWARD << _DIRECTION_SHIFT) + sure
+
+
+@micropython.viper
+def may_be_backward(ratio: int, sums: ptr32, samples: int, steps: int) -> int:
+    """Whether these steps move enough to and fro, and not as in a run or on stairs; arguments as of together()."""
+    if ratio <= _RATIO_BACKWARD or int(_moves(sums, samples)) == 0 or samples < _QUICK_SAMPLES * steps:
+        return 0
+    if ratio >= _RATIO_RUN or samples >= _RUN_SAMPLES * steps:
+        return 1
+    bounce = int(isqrt(sums[_S_VERTICAL2] // samples * 4))
+    if bounce > _RUN_RMS or (bounce > _QUICK_RUN_RMS and samples < (_QUICK_SAMPLES + 1) * steps):
+        return 0
+    return 1
+
+
+@micropython.viper
+def _moves(sums: ptr32, samples: int) -> int:
+    if int(isqrt(sums[_S_FORWARD2] // samples * 4)) < _FORE_AFT_RMS:
+        return 0
+    return 1
+
+
+@micropython.viper
+def rho_of(sums: ptr32) -> int:
+    """Correlation of forward acceleration and upward velocity, in percent."""
+    sh = int(WORD_SHIFT)
+    cross = ((sums[_S_FORWARD_VELOCITY] << sh) >> sh) >> 1
+    return int(percent_of_roots(cross, sums[_S_FORWARD2] >> 1, sums[_S_VELOCITY2] >> 1))
+
+
+@micropython.viper
+def ratio_of(sums: ptr32) -> int:
+    """Rms of the forward acceleration in percent of the vertical one."""
+    return int(percent_of_root(sums[_S_FORWARD2], sums[_S_VERTICAL2]))
+
+
+@micropython.viper
+def edge_of(sums: ptr32) -> int:
+    """How much faster the forward acceleration rises than it falls, in percent."""
+    sh = int(WORD_SHIFT)
+    whole = sums[_S_EDGE2] // 100
+    if whole == 0:
+        return 0
+    return ((sums[_S_EDGE] << sh) >> sh) // whole

@@ -14,7 +14,7 @@ from collections import namedtuple
 
 from firmware.gait.bouts import BoutTracker
 from firmware.gait.direction import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN
-from firmware.gait.resample import FRAME, Resampler
+from firmware.gait.resample import Resampler
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
 
@@ -47,7 +47,7 @@ class Pipeline:
         if placement == "shoe":
             from firmware.gait.shoe import StrideTracker
 
-            self._tracker = StrideTracker(mounting)
+            self._tracker = StrideTracker(mounting, resampler=self._resampler)
         else:
             from firmware.gait.trunk import TrunkTracker
 
@@ -56,7 +56,7 @@ class Pipeline:
                 mounting = model = None
             if model:
                 self.model_id += "+" + model.name
-            self._tracker = TrunkTracker(mounting, in_pocket, model)
+            self._tracker = TrunkTracker(self._resampler, mounting, in_pocket, model)
         self._noticed = self._tracker.events
         self._steps = []
         self._events = []
@@ -66,10 +66,8 @@ class Pipeline:
     def process(self, samples, count):
         """Take `count` samples. Allocates nothing unless a peak is found."""
         self.sample_index += count
-        resampler = self._resampler
-        resampler.feed(samples, count)
-        while resampler.take():
-            self._frame(FRAME)
+        while self._tracker.advance(samples, count):
+            self._report()
 
     def take_steps(self):
         """The steps settled since the last call, in order of contact."""
@@ -118,24 +116,21 @@ class Pipeline:
         """The recording ends here: settle what is pending."""
         rest = self._resampler.rest()
         if rest:
-            self._frame(rest)
+            self._tracker.feed(self._resampler.frame, rest)
+            self._report()
         self._tracker.finish()
         self._report()
 
-    def _frame(self, count):
-        tracker = self._tracker
-        tracker.feed(self._resampler.frame, count)
-        if tracker.settled or self._noticed or (self._in_bout and not tracker.walking):
-            self._report()
-
     def _report(self):
         tracker = self._tracker
-        for index, direction, confidence in tracker.settled:
-            contact = self._resampler.input_index(index) + self._origin
-            self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
-            self._bouts.feed(contact, direction)
+        settled = tracker.settled
+        if settled:
             self._in_bout = True
-        tracker.settled.clear()
+            for index, direction, confidence in settled:
+                contact = self._resampler.input_index(index) + self._origin
+                self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
+                self._bouts.feed(contact, direction)
+            settled.clear()
         while self._noticed:
             index, kind, detail = self._noticed.pop(0)
             self._events.append((self._resampler.input_index(index) + self._origin, kind, detail))

@@ -26,10 +26,11 @@ _SHIFT, _RATE, _PHASE, _TAKEN, _FILLED, _PRIMED, _PREVIOUS = 0, 1, 2, 3, 4, 5, 6
 
 
 @micropython.viper
-def _interpolate(state: ptr32, samples: ptr16, frame: ptr16, count: int) -> int:
+def next_frame(state: ptr32, samples: ptr16, frame: ptr16, count: int, copy: int) -> int:
     """Take samples from state[TAKEN] on until they or the frame's room run out; 1 if the frame is full.
 
-    A frame that was full counts as empty.
+    A frame that was full counts as empty. 0: the samples are used up; the next call begins with new ones. Unless
+    asked to copy, 2: the frame lies in the samples, as the last 13 taken.
     """
     rate = state[1]
     phase = state[2]
@@ -43,14 +44,26 @@ def _interpolate(state: ptr32, samples: ptr16, frame: ptr16, count: int) -> int:
         take = 13 - filled
         if take > count - taken:
             take = count - taken
-        to = filled * 6
-        start = taken * 6
-        for k in range(take * 6):
-            frame[to + k] = samples[start + k]
+        state[4] = filled + take
         state[3] = taken + take
-        filled += take
-        state[4] = filled
-        return filled // 13
+        if take == 13 and copy == 0:
+            return 2
+        to = filled * 6
+        at = taken * 6
+        end = (taken + take) * 6
+        while at < end:
+            frame[to] = samples[at]
+            frame[to + 1] = samples[at + 1]
+            frame[to + 2] = samples[at + 2]
+            frame[to + 3] = samples[at + 3]
+            frame[to + 4] = samples[at + 4]
+            frame[to + 5] = samples[at + 5]
+            at += 6
+            to += 6
+        if filled + take == 13:
+            return 1
+        state[3] = 0
+        return 0
     while taken < count and filled < 13:
         if state[5] == 0:
             for c in range(6):
@@ -72,14 +85,16 @@ def _interpolate(state: ptr32, samples: ptr16, frame: ptr16, count: int) -> int:
     state[2] = phase
     state[3] = taken
     state[4] = filled
-    return filled // 13
+    if filled == 13:
+        return 1
+    state[3] = 0
+    return 0
 
 
 class Resampler:
     """Cuts a stream of samples into frames at 104 Hz.
 
-        resampler.feed(samples, count)
-        while resampler.take():        # resampler.frame holds FRAME samples
+        while resampler.take(samples, count):        # resampler.frame holds FRAME samples
             ...
 
     What does not fill a frame waits; `rest()` makes it available at the end of a recording.
@@ -92,37 +107,31 @@ class Resampler:
             )
         self.rate_millihz = rate_millihz
         self.frame = array("h", bytes(2 * CHANNELS * FRAME))
-        self._state = array("i", bytes(4 * (_PREVIOUS + CHANNELS)))
-        self._samples = self.frame
-        self._count = 0
+        self.state = array("i", bytes(4 * (_PREVIOUS + CHANNELS)))
         self.restart()
 
     def restart(self):
         """Forget what was fed: the next sample is the first of a new series, output 0."""
-        state = self._state
+        state = self.state
         state[_SHIFT] = WORD_SHIFT
         state[_RATE] = self.rate_millihz
         state[_PHASE] = RATE_MILLIHZ
         state[_TAKEN] = state[_FILLED] = state[_PRIMED] = 0
-        self._count = 0
 
-    def feed(self, samples, count):
-        """Hand over `count` samples; call take() until it says False before feeding again."""
-        self._samples = samples
-        self._count = count
-        self._state[_TAKEN] = 0
-
-    def take(self):
-        return _interpolate(self._state, self._samples, self.frame, self._count)
+    def take(self, samples, count):
+        """Whether `frame` could be filled. Call it with the same samples until it could not."""
+        return next_frame(self.state, samples, self.frame, count, 1)
 
     def rest(self):
         """How many samples wait in `frame`, which then counts as empty."""
-        waiting = self._state[_FILLED] % FRAME
-        self._state[_FILLED] = 0
+        waiting = self.state[_FILLED] % FRAME
+        self.state[_FILLED] = 0
         return waiting
 
     def input_index(self, output_index):
         """Which input sample lies at or just before output `output_index`, since the last restart."""
+        if self.rate_millihz == RATE_MILLIHZ:
+            return output_index
         # output * rate / 104000, split so that nothing exceeds a small int within 119 days.
         whole, milli = self.rate_millihz // 1000, self.rate_millihz % 1000
         seconds, rest = output_index // 104, output_index % 104

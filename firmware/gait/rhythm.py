@@ -29,9 +29,15 @@ from firmware.gait.signals import (
     S_VELOCITY2,
     S_VERTICAL2,
     SLOW_SWING_MIN,
+    STEP_WORDS,
     SUMS,
     UNITS_PER_G,
-    VERTICAL_ACC,
+    W_BRAKING,
+    W_INDEX,
+    W_SAMPLES,
+    W_SWING,
+    W_TAKEN,
+    W_UP,
     add_sums,
 )
 
@@ -61,33 +67,56 @@ _EDGE_MIN_BRAKING = 10
 _SLOW_COHERENCE = 30
 _SWAY = 20
 _NO_SUMS = bytes(4 * SUMS)
+_NO_WORDS = bytes(4 * STEP_WORDS)
 
 
 class Footfall:
     """A step: its peak's index and swing, and the sums over the interval that ends with it.
 
-    `samples` is the length of that interval, 0 for the first of a chain, whose sums are 0. `up` is the vertical then.
-    `taken` is set by whoever has used it, after which it is no longer replaced. `braking`: a BrakingRhythm found it.
+    All of it is in `words`, which kernels read; the properties are for whoever is in no hurry. `samples` is the
+    length of the interval, 0 for the first of a chain, whose sums are 0. `up` is the vertical then. `taken` is set by
+    whoever has used it, after which it is no longer replaced. `braking`: a BrakingRhythm found it.
     """
 
-    def __init__(self, index, swing, up):
-        self.index = index
-        self.swing = swing
-        self.up = up
-        self.samples = 0
-        self.sums = array("i", _NO_SUMS)
-        self.taken = False
-        self.braking = False
+    def __init__(self, index, swing):
+        self.words = words = array("i", _NO_WORDS)
+        words[W_INDEX] = index
+        words[W_SWING] = swing
 
-    def measure(self, front, previous):
-        """Sum over the interval since `previous`."""
-        self.samples = front.sum_products(self.sums, previous.index, self.index)
+    @property
+    def index(self):
+        return self.words[W_INDEX]
+
+    @property
+    def swing(self):
+        return self.words[W_SWING]
+
+    @property
+    def sums(self):
+        return self.words
+
+    @property
+    def up(self):
+        return self.words[W_UP : W_UP + 3]
+
+    @property
+    def samples(self):
+        return self.words[W_SAMPLES]
+
+    @property
+    def taken(self):
+        return self.words[W_TAKEN] != 0
+
+    @property
+    def braking(self):
+        return self.words[W_BRAKING] != 0
 
     def forget(self):
         """There is no interval before this step."""
-        self.samples = 0
+        words = self.words
+        words[W_SAMPLES] = 0
         for k in range(SUMS):
-            self.sums[k] = 0
+            words[k] = 0
 
 
 class _Chain:
@@ -107,10 +136,9 @@ class _Chain:
 
     def _add(self, index, swing):
         chain = self.chain
-        step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
-        step.braking = self.braking
-        if chain:
-            step.measure(self._front, chain[-1])
+        step = Footfall(index, swing)
+        step.words[W_BRAKING] = self.braking
+        self._front.measure(step.words, chain[-1].index if chain else index)
         chain.append(step)
 
     def _gap(self, k):
@@ -143,9 +171,7 @@ class Rhythm(_Chain):
         super().__init__(front, finder)
 
     def learn_swing(self, swing):
-        swing = min(swing, _SWING_TYPICAL_MAX)
-        typical = self.finder.typical_swing
-        self.finder.typical_swing = (3 * typical + swing) >> 2 if typical else swing
+        self.finder.learn(min(swing, _SWING_TYPICAL_MAX))
 
     def collect(self, index, swing):
         """Add a peak to the chain, and drop from the chain what does not go with it."""

@@ -27,6 +27,7 @@ from array import array
 from micropython import const
 
 from firmware.gait.direction import UNKNOWN
+from firmware.gait.resample import FRAME
 from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, SWING_WORDS, StanceFinder
 from firmware.gait.shoe_strapdown import Strapdown
 from firmware.gait.shoe_toe import Stride, Toe
@@ -49,13 +50,14 @@ class StrideTracker:
     """mounting: its forward axis is the toe's; None: it is unknown, see shoe_toe.py.
 
     strides: a list to which (where the stride went, level, Q14; up, Q14), in the clip's axes at its start,
-    is appended for each stride but a pivot, for calibration; None: nobody wants them.
+    is appended for each stride but a pivot, for calibration; None: nobody wants them. resampler: see advance().
     """
 
-    def __init__(self, mounting=None, strides=None):
+    def __init__(self, mounting=None, strides=None, resampler=None):
         self.settled = []
         self.events = []
         self._strides = strides
+        self._resampler = resampler
         self._stances = StanceFinder()
         self._strapdown = Strapdown()
         self._mounting = mounting
@@ -79,6 +81,16 @@ class StrideTracker:
         self._alone = None
         self.walking = False
         self._waiting.clear()
+
+    def advance(self, samples, count):
+        """Take samples, resampled. True: look at `settled` and `events`, then call again with the same samples."""
+        resampler = self._resampler
+        while resampler.take(samples, count):
+            walking = self.walking
+            self.feed(resampler.frame, FRAME)
+            if self.settled or self.events or self.walking is not walking:
+                return True
+        return False
 
     def feed(self, frame, count):
         self._index += count

@@ -11,7 +11,7 @@ LSB. Output:
   acceleration smoothed by two moving averages (symmetric, so all frequencies are equally late) minus the mean of
   the last second. Unit 0.122 mg. The narrow one times a step well; the wide one sees one peak where a foot strikes
   twice, toe and then heel, as in walking backward; the third looks at acceleration to the rear.
-- what `feed` returns: whether any of this needs a look. Ordinary bytecode runs only then.
+- what `advance` returns: whether any of this needs a look. Ordinary bytecode runs only then.
 
 "Vertical" is the direction of gravity, a low-pass of 1 s; "forward" is the mounting's forward axis laid into the
 horizontal plane, so a clip may sit on a sloping belly. Without a mounting any horizontal axis stands in for
@@ -28,25 +28,26 @@ import micropython
 from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, percent_of_roots
 from micropython import const
 
-from firmware.gait.resample import FRAME
+from firmware.gait.resample import FRAME, next_frame
 
 # Of the detection signal and the vertical acceleration: quarters of an LSB. (The ring's unit is four LSB.)
 UNITS_PER_G = const(8197)
 # Windows of the two detection signals: 8 Hz and 4.5 Hz are their first nulls.
 NARROW, WIDE = 13, 23
 
-RING_SAMPLES = 512
+RING_SAMPLES = const(512)
 RING_ZERO = 2048
 _CHANNELS = 4
 FORWARD_ACC, LEFT_ACC, VERTICAL_ACC, VERTICAL_VELOCITY = 0, 1, 2, 3
-# The longest interval that `sum_products` covers: 1.5 s. 156 products of 2048 * 2048 stay below 2**30.
-SUM_SAMPLES_MAX = 156
+# The longest interval that `measure` covers: 1.5 s. 156 products of 2048 * 2048 stay below 2**30.
+SUM_SAMPLES_MAX = const(156)
 PEAKS_MAX = 4
 # A peak of the narrow finder is remembered from this swing on: less is breathing.
 SLOW_SWING_MIN = const(UNITS_PER_G * 22 // 1000)
 _HYSTERESIS_MIN = const(UNITS_PER_G * 15 // 1000)
 
-# Words of the sums: what direction and coherence are made from. S(a b) is the sum over an interval.
+# Words of a step (rhythm.py), first the sums over its interval: what direction and coherence are made from. S(a b)
+# is the sum of products.
 S_FORWARD_VELOCITY = const(0)
 S_LEFT_VELOCITY = const(1)
 S_FORWARD2 = const(2)
@@ -56,8 +57,17 @@ S_VERTICAL2 = const(5)
 S_EDGE = const(6)
 S_EDGE2 = const(7)
 SUMS = 8
+# How many samples the interval has, the vertical at its end (x y z), the peak's index and its swing.
+W_SAMPLES = const(8)
+W_UP = const(9)
+W_INDEX = const(12)
+W_SWING = const(13)
+# 1 if a BrakingRhythm found it; 1 if it was used and may no longer be replaced.
+W_BRAKING = const(14)
+W_TAKEN = const(15)
+STEP_WORDS = 16
 
-# What feed() returns, added up: bit k, finder k confirmed peaks; the index to wake at is reached; not upright.
+# What advance() returns, added up: bit k, finder k confirmed peaks; the index to wake at is reached; not upright.
 PEAKS = const(7)
 WAKE = const(8)
 TILTED = const(16)
@@ -84,7 +94,8 @@ _POSTURE = const(36)
 _HEADINGS = const(39)
 _KEPT = const(71)  # how many peaks of the narrow finder were kept, and the newest of them
 _KEPT_PEAKS = const(72)
-_FINDERS = const(120)
+_LISTENED = const(120)  # bits of the finders whose peaks are of interest
+_FINDERS = const(121)
 
 # Headings, one a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
 HEADINGS = 32
@@ -112,6 +123,9 @@ _SUMS = const(23)
 _FINDER_WORDS = const(46)
 _NEVER_TILTED = const(-32768)
 
+# A word of the resampler's state.
+_TAKEN = const(3)
+
 _RECENT = const(128)
 _ONCE_ZERO = const(1048576)
 # An acceleration's offset gone through the filter's input: the filter knows no constant, so it has no other effect.
@@ -119,17 +133,20 @@ _FILTER_ZERO = const(17465344)  # 1066 * 16384
 
 
 @micropython.viper
-def _follow_gravity(frame: ptr16, state: ptr32, count: int):
-    """Low-pass the acceleration, one pole, a plain mean until it is 1 s old; sum the gyroscope over the frame."""
-    x = state[1]
-    y = state[2]
-    z = state[3]
-    seen = state[4]
+def _follow_gravity(frame: ptr16, at: int, state: ptr32, count: int):
+    """Low-pass the acceleration, one pole, a plain mean until it is 1 s old; sum the gyroscope over the frame.
+
+    at: the word of `frame` to begin with.
+    """
+    x = state[_GRAVITY]
+    y = state[_GRAVITY + 1]
+    z = state[_GRAVITY + 2]
+    seen = state[_SEEN]
     turn_x = 0
     turn_y = 0
     turn_z = 0
-    at = 0
-    for _ in range(count):
+    end = at + count * 6
+    while at < end:
         if seen < 104:
             seen += 1
         if seen == 104:
@@ -145,13 +162,13 @@ def _follow_gravity(frame: ptr16, state: ptr32, count: int):
         turn_y += int(frame[at + 4]) ^ 0x8000
         turn_z += int(frame[at + 5]) ^ 0x8000
         at += 6
-    state[1] = x
-    state[2] = y
-    state[3] = z
-    state[4] = seen
-    state[31] = turn_x - (count << 15)
-    state[32] = turn_y - (count << 15)
-    state[33] = turn_z - (count << 15)
+    state[_GRAVITY] = x
+    state[_GRAVITY + 1] = y
+    state[_GRAVITY + 2] = z
+    state[_SEEN] = seen
+    state[_TURN] = turn_x - (count << 15)
+    state[_TURN + 1] = turn_y - (count << 15)
+    state[_TURN + 2] = turn_z - (count << 15)
 
 
 @micropython.viper
@@ -246,12 +263,12 @@ def _turn_axes(state: ptr32):
 
 
 @micropython.viper
-def _filter(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32, count: int):
+def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, count: int):
     """Lay the acceleration along the axes, keep two of them in `recent`, band-pass all three into the ring.
 
-    recent: the last 128 vertical accelerations less gravity, quarters of an LSB, plus 32768; then the last 128
-    braking ones, forward's negative. A Butterworth section each; the remainder of each rounding is added to the next
-    sample, so no rounding error builds up. The vertical one is integrated.
+    at: the word of `frame` to begin with. recent: the last 128 vertical accelerations less gravity, quarters of an
+    LSB, plus 32768; then the last 128 braking ones, forward's negative. A Butterworth section each; the remainder of
+    each rounding is added to the next sample, so no rounding error builds up. The vertical one is integrated.
     """
     sh = state[_SHIFT]
     fx = (state[_AXES] << sh) >> sh
@@ -278,8 +295,8 @@ def _filter(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32, count: int):
     u_rest = state[_FILTERS + 8]
     velocity = (state[_VELOCITY] << sh) >> sh
     index = state[_INDEX]
-    at = 0
-    for _ in range(count):
+    end = at + count * 6
+    while at < end:
         x = int(frame[at]) ^ 0x8000
         y = int(frame[at + 1]) ^ 0x8000
         z = int(frame[at + 2]) ^ 0x8000
@@ -347,7 +364,7 @@ def _filter(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32, count: int):
 
 
 @micropython.viper
-def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
+def _find_peaks(recent: ptr16, index: int, state: ptr32, count: int) -> int:
     """Smooth accelerations by two moving averages and confirm their maxima. Bit k of the result: finder k has some.
 
     A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
@@ -358,6 +375,7 @@ def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
     news = 0
     bit = 1
     base = _FINDERS
+    end = index + count
     while state[base] != 0:
         window = state[base + _WINDOW]
         plane = state[base + _PLANE]
@@ -370,7 +388,8 @@ def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
         extreme = (state[base + _EXTREME] << sh) >> sh
         extreme_index = state[base + _EXTREME_INDEX]
         low = (state[base + _LOW] << sh) >> sh
-        index = state[_INDEX]
+        slots_end = base + _SUMS + window
+        index = end - count
         since = index - state[base + _DELAY] - state[base + _LAST_PEAK]
         hysteresis = state[base + _TYPICAL] * 15
         if since > 60:
@@ -384,7 +403,7 @@ def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
         if index == 0:
             hysteresis = 1
         found = 0
-        for _ in range(count):
+        while index < end:
             new = int(recent[plane + (index & 127)])
             once += new - int(recent[plane + ((index - window) & 127)])
             # 104 samples ago.
@@ -392,8 +411,8 @@ def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
             twice += once - state[slot]
             state[slot] = once
             slot += 1
-            if slot == base + _SUMS + window:
-                slot = base + _SUMS
+            if slot == slots_end:
+                slot -= window
             # Divided by the window squared and by 104, as products: a division is a call.
             signal = ((twice >> 6) * share >> 15) - ((second >> 3) * 315 >> 12)
             if falling:
@@ -440,12 +459,12 @@ def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
 
 
 @micropython.viper
-def _take_frame(frame: ptr16, state: ptr32, ring: ptr16, recent: ptr16, count: int) -> int:
-    """All of the above for a frame; what FrontEnd.feed returns."""
-    _follow_gravity(frame, state, count)
+def _take_frame(frame: ptr16, at: int, state: ptr32, ring: ptr16, recent: ptr16, count: int) -> int:
+    """All of the above for a frame; what FrontEnd.advance returns."""
+    _follow_gravity(frame, at, state, count)
     _turn_axes(state)
-    _filter(frame, ring, recent, state, count)
-    news = int(_find_peaks(recent, state, count))
+    _filter(frame, at, ring, recent, state, count)
+    news = int(_find_peaks(recent, state[_INDEX], state, count)) & state[_LISTENED]
     sh = state[_SHIFT]
     x = (state[_UP] << sh) >> sh
     y = (state[_UP + 1] << sh) >> sh
@@ -469,7 +488,42 @@ def _take_frame(frame: ptr16, state: ptr32, ring: ptr16, recent: ptr16, count: i
 
 
 @micropython.viper
-def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
+def _advance(
+    samples: ptr16, resampling: ptr32, frame: ptr16, state: ptr32, ring: ptr16, recent: ptr16, count: int
+) -> int:
+    """Take frames until one brings something: what _take_frame returned; 0 when the samples are used up."""
+    news = 0
+    while news == 0:
+        where = int(next_frame(resampling, samples, frame, count, 0))
+        if where == 0:
+            return 0
+        if where == 1:
+            news = int(_take_frame(frame, 0, state, ring, recent, 13))
+        else:
+            news = int(_take_frame(samples, (resampling[_TAKEN] - 13) * 6, state, ring, recent, 13))
+    return news
+
+
+@micropython.viper
+def _measure(ring: ptr16, words: ptr32, state: ptr32, previous: int):
+    """Sum the products over the samples from `previous` to the step's own; note the vertical where that is blank."""
+    sh = state[_SHIFT]
+    last = (words[W_INDEX] << sh) >> sh
+    first = previous
+    if first < last - SUM_SAMPLES_MAX:
+        first = last - SUM_SAMPLES_MAX
+    if first < state[_INDEX] - RING_SAMPLES:
+        first = state[_INDEX] - RING_SAMPLES
+    if first < 0:
+        first = 0
+    count = last - first
+    if count < 0:
+        count = 0
+    words[W_SAMPLES] = count
+    if (words[W_UP] | words[W_UP + 1] | words[W_UP + 2]) == 0:
+        words[W_UP] = state[_UP]
+        words[W_UP + 1] = state[_UP + 1]
+        words[W_UP + 2] = state[_UP + 2]
     forward_velocity = 0
     left_velocity = 0
     forward2 = 0
@@ -480,7 +534,8 @@ def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
     edge2 = 0
     place = (first << 2) & 2047
     before = int(ring[((first - 1) << 2) & 2047]) - 2048
-    for _ in range(count):
+    while count:
+        count -= 1
         value = int(ring[place + 2]) - 2048
         vertical2 += value * value
         velocity = int(ring[place + 3]) - 2048
@@ -499,14 +554,14 @@ def _sum_products(ring: ptr16, sums: ptr32, first: int, count: int):
         edge2 += value
         if rise > 0:
             rises2 += value
-    sums[S_FORWARD_VELOCITY] = forward_velocity
-    sums[S_LEFT_VELOCITY] = left_velocity
-    sums[S_FORWARD2] = forward2
-    sums[S_LEFT2] = left2
-    sums[S_VELOCITY2] = velocity2
-    sums[S_VERTICAL2] = vertical2
-    sums[S_EDGE] = rises2 - (edge2 - rises2)
-    sums[S_EDGE2] = edge2
+    words[S_FORWARD_VELOCITY] = forward_velocity
+    words[S_LEFT_VELOCITY] = left_velocity
+    words[S_FORWARD2] = forward2
+    words[S_LEFT2] = left2
+    words[S_VELOCITY2] = velocity2
+    words[S_VERTICAL2] = vertical2
+    words[S_EDGE] = rises2 - (edge2 - rises2)
+    words[S_EDGE2] = edge2
 
 
 @micropython.viper
@@ -520,7 +575,7 @@ class PeakFinder:
     """Confirmed maxima of an acceleration, smoothed by two moving averages of `window` samples.
 
     `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal. `bit`: set in what
-    FrontEnd.feed returns if there are new ones. A part of the front end's state, from `place` on.
+    FrontEnd.advance returns if there are new ones. A part of the front end's state, from `place` on.
     """
 
     def __init__(self, state, place, window, braking, bit):
@@ -543,6 +598,12 @@ class PeakFinder:
         for i in range(self.window):
             state[place + _SUMS + i] = _ONCE_ZERO
 
+    def learn(self, swing):
+        """Move the typical swing a quarter of the way."""
+        at = self._place + _TYPICAL
+        typical = self._state[at]
+        self._state[at] = (3 * typical + swing) >> 2 if typical else swing
+
     def forget(self):
         """No peak is known, and none typical."""
         self._state[self._place + _LAST_PEAK] = self._state[self._place + _TYPICAL] = 0
@@ -564,11 +625,13 @@ class PeakFinder:
 
 
 class FrontEnd:
-    """Turns frames into the ring and the finders' peaks."""
+    """Turns samples into the ring and the finders' peaks. resampler: cuts the samples into frames."""
 
-    def __init__(self, mounting=None, on_trunk=True):
+    def __init__(self, resampler, mounting=None, on_trunk=True):
         self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
         self._mounting = mounting
+        self._resampling = resampler.state
+        self._frame = resampler.frame
         self._recent = array("h", bytes(2 * 2 * _RECENT))
         kinds = [(NARROW, False)]
         if on_trunk:
@@ -576,7 +639,6 @@ class FrontEnd:
         if on_trunk and mounting:
             kinds.append((WIDE, True))
         self._state = array("i", bytes(4 * (_FINDERS + len(kinds) * _FINDER_WORDS + 1)))
-        self._state[_WATCHED] = _NEVER_TILTED
         self.finders = []
         for window, braking in kinds:
             place = _FINDERS + len(self.finders) * _FINDER_WORDS
@@ -586,10 +648,10 @@ class FrontEnd:
     def restart(self):
         """Begin anew, as after switching on."""
         state = self._state
-        posture = state[_WATCHED:_HEADINGS]
         for i in range(len(state)):
             state[i] = 0
-        state[_WATCHED:_HEADINGS] = posture
+        state[_LISTENED] = PEAKS
+        state[_WATCHED] = _NEVER_TILTED
         for i in range(len(self.ring)):
             self.ring[i] = RING_ZERO
         for i in range(_RECENT):
@@ -626,15 +688,26 @@ class FrontEnd:
         return dot_q14(vector, self._state, 0, _UP)
 
     def wake_at(self, index):
-        """Have feed() return WAKE when this many samples have been taken, until told otherwise."""
+        """Have advance() return WAKE when this many samples have been taken, until told otherwise."""
         self._state[_WAKE] = index
 
+    def listen(self, bits):
+        """Of which finders advance() reports peaks: their bits, or PEAKS."""
+        self._state[_LISTENED] = bits
+
+    def advance(self, samples, count):
+        """Take samples, frame by frame, until there is something to look at: PEAKS, WAKE, TILTED, added up.
+
+        0 when they are used up; else call it again with the same samples.
+        """
+        return _advance(samples, self._resampling, self._frame, self._state, self.ring, self._recent, count)
+
     def feed(self, frame, count):
-        """Take `count` (at most FRAME) samples at 104 Hz. What there is to look at: PEAKS, WAKE, TILTED; else 0."""
-        return _take_frame(frame, self._state, self.ring, self._recent, count)
+        """Take `count` (at most FRAME) samples at 104 Hz, resampled already. What there is to look at, or 0."""
+        return _take_frame(frame, 0, self._state, self.ring, self._recent, count)
 
     def watch_posture(self, gravity, least_cosine):
-        """Have feed() return TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
+        """Have advance() return TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
         state = self._state
         state[_WATCHED] = least_cosine if gravity else _NEVER_TILTED
         for i in range(3):
@@ -649,7 +722,7 @@ class FrontEnd:
 
     def forget_peaks(self):
         """No peak is known."""
-        for i in range(_KEPT, _FINDERS):
+        for i in range(_KEPT, _LISTENED):
             self._state[i] = 0
         for finder in self.finders:
             finder.forget()
@@ -675,13 +748,10 @@ class FrontEnd:
         then = state[_HEADINGS + (max(first // FRAME, oldest)) % HEADINGS]
         return (((now - then + _HEADING_HALF) & (2 * _HEADING_HALF - 1)) - _HEADING_HALF) * 11 >> 7
 
-    def sum_products(self, sums, first, last):
-        """Write the sums over samples first .. last - 1 to sums, an array of 32-bit words.
+    def measure(self, words, previous):
+        """Fill in the words of a step: the sums over the samples since that of index `previous`, and how many.
 
-        Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. Returns the number of
-        samples summed.
+        Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. The vertical is the
+        newest one, if it is not known already.
         """
-        first = max(first, last - SUM_SAMPLES_MAX, self.index - RING_SAMPLES, 0)
-        count = max(0, last - first)
-        _sum_products(self.ring, sums, first, count)
-        return count
+        _measure(self.ring, words, self._state, previous)

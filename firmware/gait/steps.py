@@ -19,7 +19,17 @@ tennis) can pass for walking.
 """
 
 from firmware.gait.rhythm import BrakingRhythm, Footfall, Rhythm, SlowRhythm
-from firmware.gait.signals import PEAKS, SLOW_SWING_MIN, TILTED, UNITS_PER_G, VERTICAL_ACC
+from firmware.gait.signals import (
+    PEAKS,
+    SLOW_SWING_MIN,
+    TILTED,
+    UNITS_PER_G,
+    W_BRAKING,
+    W_INDEX,
+    W_SWING,
+    W_TAKEN,
+    W_UP,
+)
 
 # Times in samples at 104 Hz.
 _REFRACTORY = 21  # 0.2 s: no leg moves faster
@@ -39,8 +49,8 @@ class StepDetector:
     """Finds steps in what `front` makes of the samples.
 
     mounting: says what upright is; None: any posture will do. on_trunk: whether posture and coherence mean
-    anything where the clip is worn. `tilted_steps`: steps in chains that would have opened the gate, had the wearer
-    been upright, since it last opened.
+    anything where the clip is worn. `walking`: the gate is open. `tilted_steps`: steps in chains that would have
+    opened the gate, had the wearer been upright, since it last opened.
     """
 
     def __init__(self, front, mounting=None, on_trunk=True):
@@ -66,8 +76,7 @@ class StepDetector:
             self._slow.restart()
         self._front.forget_peaks()
         self.tilted_steps = 0
-        # The rhythm that opened the gate, and the last two steps of it.
-        self._leader = None
+        # The last two steps, and of the rhythm that opened the gate their usual distance.
         self._newest = self._before = None
         self._step_samples = 0
         self._steps_a_peak = 1
@@ -75,14 +84,10 @@ class StepDetector:
         self._small = False
         self._turned_in = False
         self._usual_swing = 0
-        self._sleep()
+        self._close()
 
-    @property
-    def walking(self):
-        return self._leader is not None
-
-    def feed(self, news):
-        """Look at a frame of the front end; `news` is what its feed() returned. Need not be called if that was 0."""
+    def feed(self, news, index):
+        """Look at what the front end, which has taken `index` samples, returned. Then have it wake at close_index."""
         if news & PEAKS:
             leader = self._leader
             for rhythm in self._rhythms if leader is None else (leader,):
@@ -91,21 +96,21 @@ class StepDetector:
                     peaks = finder.peaks
                     for k in range(0, len(peaks), 2):
                         self._peak(rhythm, peaks[k] - finder.delay, peaks[k + 1])
-        leader = self._leader
-        if leader:
-            close = (
-                self._newest.index + leader.finder.delay + max(CLOSE_SAMPLES, self._step_samples * 3 // 2) + 1
-            )
-            if self._front.index >= close or news & TILTED:
-                self._leader = None
-                self._clear_chains()
-                self._sleep()
-            else:
-                self._front.wake_at(close)
+            if self.walking:
+                quiet = max(CLOSE_SAMPLES, self._step_samples * 3 // 2)
+                self.close_index = self._newest.words[W_INDEX] + self._leader.finder.delay + quiet + 1
+        if self.walking and (index >= self.close_index or news & TILTED):
+            self._close()
+            self._clear_chains()
 
-    def _sleep(self):
-        """While the gate is closed only peaks are of interest."""
-        self._front.wake_at(_NEVER)
+    def _close(self):
+        """While the gate is closed, only peaks are of interest, but all of them."""
+        # The rhythm that opened the gate.
+        self._leader = None
+        self.walking = False
+        # When the gate closes for want of a step.
+        self.close_index = _NEVER
+        self._front.listen(PEAKS)
         self._front.watch_posture(None, 0)
 
     def _peak(self, rhythm, index, swing):
@@ -169,7 +174,8 @@ class StepDetector:
 
     def _turn(self, index, swing):
         """A step of turning on the spot."""
-        step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
+        step = Footfall(index, swing)
+        self._front.measure(step.words, index)
         self._lead(self._narrow, step, self._newest, _TURNING_STEP)
         self._narrow.finder.typical_swing = max(swing, self._usual_swing)
         self._small = self._turned_in = True
@@ -181,6 +187,8 @@ class StepDetector:
 
     def _lead(self, leader, newest, before, step_samples):
         self._leader = leader
+        self.walking = True
+        self._front.listen(leader.finder.bit)
         self._newest = newest
         self._before = before
         self._step_samples = step_samples
@@ -202,55 +210,53 @@ class StepDetector:
         for index, swing in self._front.kept_peaks():
             if before.index + third < index < after.index - third and swing > most:
                 middle, most = index, swing
-        step = Footfall(middle, after.swing, after.up)
-        step.measure(self._front, before)
-        after.measure(self._front, step)
+        step = Footfall(middle, after.swing)
+        for k in range(W_UP, W_UP + 3):
+            step.words[k] = after.words[k]
+        self._front.measure(step.words, before.index)
+        self._front.measure(after.words, middle)
         return step
 
     def _next(self, index, swing):
         """A peak while the gate is open: a step, a better peak for the last one, or neither."""
-        last = self._newest
+        last = self._newest.words
         leader = self._leader
-        gap = index - last.index
-        small = swing * 3 < leader.finder.typical_swing
-        if self._is_noise(index, swing, small, gap):
+        usual = leader.finder.typical_swing
+        step_samples = self._step_samples
+        gap = index - last[W_INDEX]
+        small = swing * 3 < usual
+        if swing * 10 < usual or swing < (_SWING_LEAST if leader is self._narrow else SLOW_SWING_MIN):
             return
-        if (
-            self._steps_a_peak == 2
-            and gap * 10 < self._step_samples * 7
-            and gap * 10 > self._step_samples * 4
+        if small and (
+            gap * 5 < step_samples * 4
+            or ((self._small or gap * 2 > step_samples * 3) and not self._is_turning(index))
         ):
-            # The other leg shows now.
-            self._steps_a_peak = 1
-            self._step_samples >>= 1
-        if gap * 5 < self._step_samples * 3 or gap < _REFRACTORY:
-            if swing * 10 > last.swing * 13 and not last.taken:
-                last.index = index
-                last.swing = swing
-                last.measure(self._front, self._before)
             return
-        step = Footfall(index, swing, self._front.axis(VERTICAL_ACC))
-        step.measure(self._front, last)
-        step.braking = leader.braking
-        if self._steps_a_peak == 2 and gap * 2 < self._step_samples * 3:
-            self.accepted.append(self._between(last, step))
-        self._before = last
+        if self._steps_a_peak == 2:
+            if swing * 2 < usual:
+                return
+            if step_samples * 4 < gap * 10 < step_samples * 7:
+                # The other leg shows now.
+                self._steps_a_peak = 1
+                self._step_samples = step_samples = step_samples >> 1
+        if gap * 5 < step_samples * 3 or gap < _REFRACTORY:
+            if swing * 10 > last[W_SWING] * 13 and not last[W_TAKEN]:
+                last[W_INDEX] = index
+                last[W_SWING] = swing
+                self._front.measure(last, self._before.words[W_INDEX])
+            return
+        step = Footfall(index, swing)
+        self._front.measure(step.words, last[W_INDEX])
+        if leader.braking:
+            step.words[W_BRAKING] = 1
+        if self._steps_a_peak == 2 and gap * 2 < step_samples * 3:
+            self.accepted.append(self._between(self._newest, step))
+        self._before = self._newest
         self._newest = step
-        self._step_samples += (gap - self._step_samples) >> 2
+        self._step_samples = step_samples + ((gap - step_samples) >> 2)
         if not self._turned_in:
-            self._usual_swing = leader.finder.typical_swing
+            self._usual_swing = usual
         self._small = small
         if not small:
             leader.learn_swing(swing)
         self.accepted.append(step)
-
-    def _is_noise(self, index, swing, small, gap):
-        usual = self._leader.finder.typical_swing
-        least = _SWING_LEAST if self._leader is self._narrow else SLOW_SWING_MIN
-        if swing < least or swing * 10 < usual or (self._steps_a_peak == 2 and swing * 2 < usual):
-            return True
-        if not small:
-            return False
-        if gap * 5 < self._step_samples * 4:
-            return True
-        return (self._small or gap * 2 > self._step_samples * 3) and not self._is_turning(index)

@@ -11,7 +11,7 @@ confirm_clip() or a new mounting.
 from firmware.gait.clip import ClipWatch
 from firmware.gait.direction import FORWARD, UNKNOWN, decide
 from firmware.gait.mounting import Mounting
-from firmware.gait.signals import FrontEnd
+from firmware.gait.signals import W_INDEX, W_SAMPLES, W_SWING, W_TAKEN, FrontEnd
 from firmware.gait.steps import StepDetector
 
 # A step waits this long for its successor, 1.4 s at 104 Hz.
@@ -26,16 +26,18 @@ _LOADING_SHIFT, _LOADING_LESS = 3, 3
 _LOADING_SAMPLES = 4
 # So many steps while the clip is tilted by more than 45 degrees are not made lying down.
 _TILTED_STEPS = 12
+_NEVER = (1 << 30) - 1
 
 
 class TrunkTracker:
     """mounting: None where it is unknown; then no step has a direction. in_pocket: neither posture nor coherence.
 
-    model: None, or a learned one (learned.py) that has a say in directions.
+    model: None, or a learned one (learned.py) that has a say in directions. `walking`: steps are to be expected, or
+    some are not settled yet.
     """
 
-    def __init__(self, mounting=None, in_pocket=False, model=None):
-        self.front = FrontEnd(mounting, not in_pocket)
+    def __init__(self, resampler, mounting=None, in_pocket=False, model=None):
+        self.front = FrontEnd(resampler, mounting, not in_pocket)
         self.settled = []
         self.events = []
         self._mounting = mounting
@@ -43,11 +45,6 @@ class TrunkTracker:
         self._clip = ClipWatch(self.front, mounting) if mounting else None
         self._detector = StepDetector(self.front, mounting, not in_pocket)
         self._rest()
-
-    @property
-    def walking(self):
-        """Whether steps are to be expected, or some are not settled yet."""
-        return self._detector.walking or self._previous is not None
 
     @property
     def _knows_forward(self):
@@ -59,22 +56,24 @@ class TrunkTracker:
         self._detector.restart()
         self._rest()
 
-    def feed(self, frame, count):
-        news = self.front.feed(frame, count)
+    def advance(self, samples, count):
+        """Take samples, resampled. True: look at `settled` and `events`, then call again with the same samples."""
+        news = self.front.advance(samples, count)
         if not news:
             return False
-        self._detector.feed(news)
-        if self._detector.accepted or self._previous:
-            self._settle()
-        if self._detector.tilted_steps >= _TILTED_STEPS:
-            self._mistrust(self.front.index)
-        self.front.wake_at(0)
+        self._look(news)
         return True
+
+    def feed(self, frame, count):
+        """Take at most a frame of samples at 104 Hz."""
+        news = self.front.feed(frame, count)
+        if news:
+            self._look(news)
 
     def finish(self):
         """No more samples follow these: settle everything."""
         self._detector.restart()
-        self._settle()
+        self._settle(self.front.index)
 
     def confirm_clip(self):
         """The wearer says that the clip sits as it should, however tilted; returns the Mounting that holds now."""
@@ -82,6 +81,7 @@ class TrunkTracker:
             return None
         self._clip.confirm()
         self._detector.trust_posture(self._clip)
+        self.front.wake_at(0)
         return Mounting(self._clip.gravity, self._mounting.forward, self._mounting.quality)
 
     def doubt_clip(self):
@@ -89,54 +89,85 @@ class TrunkTracker:
         if not self._clip or self._clip.wrong or self._mounting.tilt_tells:
             return False
         self._clip.wrong = True
+        self.front.wake_at(0)
         return True
 
-    def _settle(self):
+    def _look(self, news):
+        detector = self._detector
+        index = self.front.index
+        detector.feed(news, index)
+        wake_index = detector.close_index
+        if detector.accepted or self._previous:
+            wake_index = min(wake_index, self._settle(index))
+        if detector.tilted_steps >= _TILTED_STEPS:
+            self._mistrust(index)
+        self.front.wake_at(wake_index)
+
+    def _settle(self, index):
+        """Settle what can be, `index` samples having been taken; when to try again, unless a peak comes before."""
         accepted = self._detector.accepted
         walking = self._detector.walking
+        again = _NEVER
         while len(accepted) > 1:
             self._decide(accepted.pop(0), accepted[0])
-        if accepted and walking and self._is_plain(accepted[0]):
-            self._decide(accepted.pop(0), None)
-        if accepted and not (walking and self.front.index - accepted[0].index < SETTLE_SAMPLES):
-            self._decide(accepted.pop(0), None)
-        if not walking:
+        if accepted:
+            again = self._due_index(accepted[0], index) if walking else index
+            if again <= index:
+                self._decide(accepted.pop(0), None)
+                again = _NEVER
+        if walking:
+            self.walking = True
+        else:
             self._rest()
+        return again
 
     def _rest(self):
         # The last step settled, its direction, and the last one that was not plain.
         self._previous = self._weighed = None
         self._direction = UNKNOWN
+        # The verdict on the last one that was plain.
+        self._verdict = None
+        self.walking = False
 
-    def _is_plain(self, step):
-        """Whether the step goes on as the last one did, so clearly that its successor would change nothing."""
-        if self._previous is None or not step.samples:
-            return False
-        weak = step.swing * 5 < self._previous.swing * 4
+    def _due_index(self, step, index):
+        """When to settle a step without its successor; `index` where it goes on as the last, so clearly that this one
+        would change nothing."""
+        words = step.words
+        due = words[W_INDEX] + SETTLE_SAMPLES
+        if index >= due or self._previous is None or not words[W_SAMPLES]:
+            return due
+        weak = words[W_SWING] * 5 < self._previous.words[W_SWING] * 4
         tenths = _PLAIN_WEAK_TENTHS if weak else _PLAIN_TENTHS
-        if (self.front.index - step.index) * 10 < step.samples * tenths:
-            return False
+        plain = words[W_INDEX] + (words[W_SAMPLES] * tenths + 9) // 10
+        if index < plain:
+            return min(due, plain)
         if not self._knows_forward:
-            return True
-        if self._direction == UNKNOWN or self._weighed is step:
-            return False
-        self._weighed = step
-        direction, confidence = self._direction_of(step, None)
-        return direction == self._direction and confidence >= _PLAIN_CONFIDENCE
+            return index
+        if self._direction != UNKNOWN and self._weighed is not step:
+            self._weighed = step
+            verdict = self._direction_of(step, None)
+            if verdict[0] == self._direction and verdict[1] >= _PLAIN_CONFIDENCE:
+                self._verdict = verdict
+                return index
+        return due
 
     def _decide(self, step, following):
-        if self._clip and self._clip.watch(step):
-            self._mistrust(step.index)
+        words = step.words
+        clip = self._clip
+        if clip and clip.watch(words):
+            self._mistrust(words[W_INDEX])
         direction, confidence = UNKNOWN, 0
-        if self._knows_forward:
-            direction, confidence = self._direction_of(step, following)
-            if direction == FORWARD and confidence >= _PLAIN_CONFIDENCE and step.samples:
-                self._clip.learn(step)
-        step.taken = True
+        if clip and not clip.wrong:
+            direction, confidence = self._verdict or self._direction_of(step, following)
+            if direction == FORWARD and confidence >= _PLAIN_CONFIDENCE and words[W_SAMPLES]:
+                clip.learn(words)
+        self._verdict = None
+        words[W_TAKEN] = 1
         self._previous = step
         self._direction = direction
-        loading = (step.samples >> _LOADING_SHIFT) - _LOADING_LESS if step.samples else _LOADING_SAMPLES
-        self.settled.append((max(0, step.index - loading), direction, confidence))
+        samples = words[W_SAMPLES]
+        loading = (samples >> _LOADING_SHIFT) - _LOADING_LESS if samples else _LOADING_SAMPLES
+        self.settled.append((max(0, words[W_INDEX] - loading), direction, confidence))
 
     def _direction_of(self, step, following):
         verdict = decide(step, self._previous, following)

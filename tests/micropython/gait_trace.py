@@ -1,7 +1,8 @@
 """Everything the gait code computes from a file of samples, as text lines that any interpreter must give alike.
 
-A line a frame: checksums of the band-passed ring and of the confirmed peaks, so that a difference shows where it
-arose; then the steps and events. As a script: gait_trace.py DEVICE_ROOT SAMPLES PLACEMENT RATE_MILLIHZ MOUNTED.
+A line for each block, or part of one, that the front end went through: checksums of what the band-passed ring got and
+of the confirmed peaks, so that a difference shows where it arose; then the steps and events. As a script:
+gait_trace.py DEVICE_ROOT SAMPLES PLACEMENT RATE_MILLIHZ MOUNTED.
 """
 
 import sys
@@ -18,18 +19,19 @@ def checksum(words):
 
 
 def record(front, frames):
-    """Have a line added to `frames` whenever `front` is fed."""
-    feed = front.feed
+    """Have a line added to `frames` whenever `front` advances."""
+    advance = front.advance
 
-    def recorded(frame, count):
-        news = feed(frame, count)
-        newest = [front.ring[((front.index - 1 - k) % 512) * 4 + c] for k in range(count) for c in range(4)]
+    def recorded(samples, count):
+        before = front.index
+        news = advance(samples, count)
+        newest = [front.ring[(k % 512) * 4 + c] for k in range(before, front.index) for c in range(4)]
         line = [front.index, checksum(newest)]
         line.extend(checksum(finder.peaks) for finder in front.finders)
-        frames.append("frame " + " ".join([str(value) for value in line]))
+        frames.append("block " + " ".join([str(value) for value in line]))
         return news
 
-    front.feed = recorded
+    front.advance = recorded
 
 
 def trace(samples, placement, rate_millihz, mounted):
