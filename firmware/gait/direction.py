@@ -36,7 +36,7 @@ import micropython
 from fixedpoint import WORD_SHIFT, isqrt, percent_of_root, percent_of_roots
 from micropython import const
 
-from firmware.gait.signals import STEP_WORDS
+from firmware.gait.signals import S_FORWARD2, S_VERTICAL2, STEP_WORDS, W_SAMPLES
 
 DIRECTIONS = ("forward", "backward", "sideways", "unknown")
 FORWARD = const(0)
@@ -80,60 +80,75 @@ _DIRECTION_SHIFT = const(7)
 _UNDECIDED = const(UNKNOWN << _DIRECTION_SHIFT)
 # Of the sums of several steps, where a step has its vertical: how many they are.
 _STEPS = const(9)
-_NO_STEP = array("i", bytes(4 * STEP_WORDS))
-# Where steps are added up: nothing is allocated for each.
-_TOTAL = array("i", bytes(4 * STEP_WORDS))
+# Room for three steps and their sum.
+_STEPS_ADDED = array("i", bytes(4 * 4 * STEP_WORDS))
 
 
 def decide(step, before, after):
     """(direction, confidence) of a Footfall, between its neighbours as far as they are known (or None)."""
-    verdict = _judge(
-        before.words if before else _NO_STEP,
-        step.words,
-        after.words if after else _NO_STEP,
-        _TOTAL,
-        WORD_SHIFT,
-    )
+    words = _side_by_side(step, before, after)
+    verdict = judge(words, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
     return verdict >> _DIRECTION_SHIFT, verdict & 127
+
+
+def packed(direction, confidence):
+    """A verdict in one word."""
+    return (direction << _DIRECTION_SHIFT) + confidence
 
 
 def together(step, before, after):
     """(sums, samples, steps): a quarter of the sums of a Footfall and its neighbours, and how much they cover."""
-    sums = array("i", _NO_STEP)
-    _add_up(
-        before.words if before else _NO_STEP, step.words, after.words if after else _NO_STEP, sums, WORD_SHIFT
-    )
-    return sums, sums[_W_SAMPLES], sums[_STEPS]
+    words = _side_by_side(step, before, after)
+    _add_up(words, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
+    sums = words[3 * STEP_WORDS :]
+    return sums, sums[W_SAMPLES], sums[_STEPS]
+
+
+def _side_by_side(step, before, after):
+    words = _STEPS_ADDED
+    for k in range(STEP_WORDS):
+        words[k] = before.words[k] if before else 0
+        words[STEP_WORDS + k] = step.words[k]
+        words[2 * STEP_WORDS + k] = after.words[k] if after else 0
+    return words
 
 
 @micropython.viper
-def _add_up(before: ptr32, step: ptr32, after: ptr32, total: ptr32, sh: int):
+def _add_up(words: ptr32, before: int, step: int, after: int, total: int):
+    sh = int(WORD_SHIFT)
     for k in range(8):
-        value = (((before[k] << sh) >> sh) >> 2) + (((step[k] << sh) >> sh) >> 2)
-        total[k] = value + (((after[k] << sh) >> sh) >> 2)
-    total[_W_SAMPLES] = before[_W_SAMPLES] + step[_W_SAMPLES] + after[_W_SAMPLES]
+        value = (((words[before + k] << sh) >> sh) >> 2) + (((words[step + k] << sh) >> sh) >> 2)
+        words[total + k] = value + (((words[after + k] << sh) >> sh) >> 2)
+    words[total + _W_SAMPLES] = (
+        words[before + _W_SAMPLES] + words[step + _W_SAMPLES] + words[after + _W_SAMPLES]
+    )
     steps = 0
-    if before[_W_SAMPLES]:
+    if words[before + _W_SAMPLES]:
         steps += 1
-    if step[_W_SAMPLES]:
+    if words[step + _W_SAMPLES]:
         steps += 1
-    if after[_W_SAMPLES]:
+    if words[after + _W_SAMPLES]:
         steps += 1
-    total[_STEPS] = steps
+    words[total + _STEPS] = steps
 
 
 @micropython.viper
-def _judge(before: ptr32, step: ptr32, after: ptr32, total: ptr32, sh: int) -> int:
-    """The verdict on `step`; a neighbour that is not known has no samples. total: room for the sums."""
-    _add_up(before, step, after, total, sh)
-    samples = total[_W_SAMPLES]
-    steps = total[_STEPS]
+def judge(words: ptr32, before: int, step: int, after: int, total: int) -> int:
+    """The verdict on the step whose words begin at words[step]; a neighbour that is not known has no samples.
+
+    total: where there is room for the sums.
+    """
+    _add_up(words, before, step, after, total)
+    samples = words[total + _W_SAMPLES]
+    steps = words[total + _STEPS]
     if samples == 0:
         return _UNDECIDED
-    rho = int(rho_of(total))
-    edge = int(edge_of(total))
-    if step[_W_BRAKING]:
-        if edge < _EDGE_ALONE or samples < _QUICK_SAMPLES * steps or int(_moves(total, samples)) == 0:
+    rho = int(_rho(words, total))
+    edge = int(_edge(words, total))
+    fore_aft = words[total + _S_FORWARD2]
+    vertical = words[total + _S_VERTICAL2]
+    if words[step + _W_BRAKING]:
+        if edge < _EDGE_ALONE or samples < _QUICK_SAMPLES * steps or int(_moves(fore_aft, samples)) == 0:
             return _UNDECIDED
         sure = 60 + edge
         if sure > 85:
@@ -149,14 +164,14 @@ def _judge(before: ptr32, step: ptr32, after: ptr32, total: ptr32, sh: int) -> i
         return (FORWARD << _DIRECTION_SHIFT) + sure
     if rho <= _RHO_BACKWARD or edge <= _EDGE_BACKWARD or rho + edge <= _BOTH_BACKWARD:
         return _UNDECIDED
-    ratio = int(ratio_of(total))
-    if int(may_be_backward(ratio, total, samples, steps)) == 0:
+    ratio = int(percent_of_root(fore_aft, vertical))
+    if int(_may_be_backward(ratio, fore_aft, vertical, samples, steps)) == 0:
         return _UNDECIDED
-    if step[_W_SAMPLES] and int(rho_of(step)) < _RHO_OWN:
+    if words[step + _W_SAMPLES] and int(_rho(words, step)) < _RHO_OWN:
         return _UNDECIDED
-    if before[_W_SAMPLES] and int(rho_of(before)) < _RHO_NEIGHBOUR:
+    if words[before + _W_SAMPLES] and int(_rho(words, before)) < _RHO_NEIGHBOUR:
         return _UNDECIDED
-    if after[_W_SAMPLES] and int(rho_of(after)) < _RHO_NEIGHBOUR:
+    if words[after + _W_SAMPLES] and int(_rho(words, after)) < _RHO_NEIGHBOUR:
         return _UNDECIDED
     # 60 at the threshold of rho + edge, 97 from 120 percent on; at most 80 where R only just allows it.
     sure = 60 + (rho + edge - _BOTH_BACKWARD) * 8 // 15
@@ -168,44 +183,55 @@ def _judge(before: ptr32, step: ptr32, after: ptr32, total: ptr32, sh: int) -> i
 
 
 @micropython.viper
-def may_be_backward(ratio: int, sums: ptr32, samples: int, steps: int) -> int:
-    """Whether these steps move enough to and fro, and not as in a run or on stairs; arguments as of together()."""
-    if ratio <= _RATIO_BACKWARD or int(_moves(sums, samples)) == 0 or samples < _QUICK_SAMPLES * steps:
+def _may_be_backward(ratio: int, fore_aft2: int, vertical2: int, samples: int, steps: int) -> int:
+    if ratio <= _RATIO_BACKWARD or int(_moves(fore_aft2, samples)) == 0 or samples < _QUICK_SAMPLES * steps:
         return 0
     if ratio >= _RATIO_RUN or samples >= _RUN_SAMPLES * steps:
         return 1
-    bounce = int(isqrt(sums[_S_VERTICAL2] // samples * 4))
+    bounce = int(isqrt(vertical2 // samples * 4))
     if bounce > _RUN_RMS or (bounce > _QUICK_RUN_RMS and samples < (_QUICK_SAMPLES + 1) * steps):
         return 0
     return 1
 
 
 @micropython.viper
-def _moves(sums: ptr32, samples: int) -> int:
-    if int(isqrt(sums[_S_FORWARD2] // samples * 4)) < _FORE_AFT_RMS:
+def _moves(fore_aft2: int, samples: int) -> int:
+    if int(isqrt(fore_aft2 // samples * 4)) < _FORE_AFT_RMS:
         return 0
     return 1
 
 
 @micropython.viper
-def rho_of(sums: ptr32) -> int:
-    """Correlation of forward acceleration and upward velocity, in percent."""
+def _rho(words: ptr32, at: int) -> int:
     sh = int(WORD_SHIFT)
-    cross = ((sums[_S_FORWARD_VELOCITY] << sh) >> sh) >> 1
-    return int(percent_of_roots(cross, sums[_S_FORWARD2] >> 1, sums[_S_VELOCITY2] >> 1))
+    cross = ((words[at + _S_FORWARD_VELOCITY] << sh) >> sh) >> 1
+    return int(percent_of_roots(cross, words[at + _S_FORWARD2] >> 1, words[at + _S_VELOCITY2] >> 1))
 
 
 @micropython.viper
-def ratio_of(sums: ptr32) -> int:
-    """Rms of the forward acceleration in percent of the vertical one."""
-    return int(percent_of_root(sums[_S_FORWARD2], sums[_S_VERTICAL2]))
-
-
-@micropython.viper
-def edge_of(sums: ptr32) -> int:
-    """How much faster the forward acceleration rises than it falls, in percent."""
+def _edge(words: ptr32, at: int) -> int:
     sh = int(WORD_SHIFT)
-    whole = sums[_S_EDGE2] // 100
+    whole = words[at + _S_EDGE2] // 100
     if whole == 0:
         return 0
-    return ((sums[_S_EDGE] << sh) >> sh) // whole
+    return ((words[at + _S_EDGE] << sh) >> sh) // whole
+
+
+def may_be_backward(ratio, sums, samples, steps):
+    """Whether these steps move enough to and fro, and not as in a run or on stairs; arguments as of together()."""
+    return _may_be_backward(ratio, sums[S_FORWARD2], sums[S_VERTICAL2], samples, steps) != 0
+
+
+def rho_of(sums):
+    """Correlation of forward acceleration and upward velocity, in percent."""
+    return _rho(sums, 0)
+
+
+def ratio_of(sums):
+    """Rms of the forward acceleration in percent of the vertical one."""
+    return percent_of_root(sums[S_FORWARD2], sums[S_VERTICAL2])
+
+
+def edge_of(sums):
+    """How much faster the forward acceleration rises than it falls, in percent."""
+    return _edge(sums, 0)

@@ -59,7 +59,7 @@ _SWING_MIN = UNITS_PER_G * 8 // 100
 _SWING_MIN_OF_THREE = UNITS_PER_G * 12 // 100
 _SWING_MIN_BRAKING = UNITS_PER_G * 12 // 100
 _SLOW_SWING_MAX = UNITS_PER_G * 40 // 100
-_SWING_TYPICAL_MAX = UNITS_PER_G * 12 // 10
+SWING_TYPICAL_MAX = UNITS_PER_G * 12 // 10
 _COS_TURNED = 15826  # 15 degrees
 _HORIZONTAL_MIN, _HORIZONTAL_MAX = 20, 300  # percent of the vertical rms
 _FORWARD_MIN_BRAKING = 180  # percent of the vertical rms
@@ -171,7 +171,9 @@ class Rhythm(_Chain):
         super().__init__(front, finder)
 
     def learn_swing(self, swing):
-        self.finder.learn(min(swing, _SWING_TYPICAL_MAX))
+        swing = min(swing, SWING_TYPICAL_MAX)
+        typical = self.finder.typical_swing
+        self.finder.typical_swing = (3 * typical + swing) >> 2 if typical else swing
 
     def collect(self, index, swing):
         """Add a peak to the chain, and drop from the chain what does not go with it."""

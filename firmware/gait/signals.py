@@ -97,9 +97,10 @@ _KEPT_PEAKS = const(72)
 _LISTENED = const(120)  # bits of the finders whose peaks are of interest
 _FINDERS = const(121)
 
+# For kernels of other modules.
+INDEX_AT, WAKE_AT = _INDEX, _WAKE
+
 # Headings, one a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
-HEADINGS = 32
-_HEADING_HALF = 8192
 PEAKS_KEPT = const(24)
 
 # Words of a finder, from its place in the state on.
@@ -505,10 +506,14 @@ def _advance(
 
 
 @micropython.viper
-def _measure(ring: ptr16, words: ptr32, state: ptr32, previous: int):
-    """Sum the products over the samples from `previous` to the step's own; note the vertical where that is blank."""
+def measure(ring: ptr16, words: ptr32, at: int, state: ptr32, previous: int):
+    """Fill in the words of a step, words[at] the first: the sums over the samples since that of index `previous`.
+
+    Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. The vertical is the newest
+    one, if it is not known already.
+    """
     sh = state[_SHIFT]
-    last = (words[W_INDEX] << sh) >> sh
+    last = (words[at + W_INDEX] << sh) >> sh
     first = previous
     if first < last - SUM_SAMPLES_MAX:
         first = last - SUM_SAMPLES_MAX
@@ -519,11 +524,11 @@ def _measure(ring: ptr16, words: ptr32, state: ptr32, previous: int):
     count = last - first
     if count < 0:
         count = 0
-    words[W_SAMPLES] = count
-    if (words[W_UP] | words[W_UP + 1] | words[W_UP + 2]) == 0:
-        words[W_UP] = state[_UP]
-        words[W_UP + 1] = state[_UP + 1]
-        words[W_UP + 2] = state[_UP + 2]
+    words[at + W_SAMPLES] = count
+    if (words[at + W_UP] | words[at + W_UP + 1] | words[at + W_UP + 2]) == 0:
+        words[at + W_UP] = state[_UP]
+        words[at + W_UP + 1] = state[_UP + 1]
+        words[at + W_UP + 2] = state[_UP + 2]
     forward_velocity = 0
     left_velocity = 0
     forward2 = 0
@@ -554,14 +559,42 @@ def _measure(ring: ptr16, words: ptr32, state: ptr32, previous: int):
         edge2 += value
         if rise > 0:
             rises2 += value
-    words[S_FORWARD_VELOCITY] = forward_velocity
-    words[S_LEFT_VELOCITY] = left_velocity
-    words[S_FORWARD2] = forward2
-    words[S_LEFT2] = left2
-    words[S_VELOCITY2] = velocity2
-    words[S_VERTICAL2] = vertical2
-    words[S_EDGE] = rises2 - (edge2 - rises2)
-    words[S_EDGE2] = edge2
+    words[at + S_FORWARD_VELOCITY] = forward_velocity
+    words[at + S_LEFT_VELOCITY] = left_velocity
+    words[at + S_FORWARD2] = forward2
+    words[at + S_LEFT2] = left2
+    words[at + S_VELOCITY2] = velocity2
+    words[at + S_VERTICAL2] = vertical2
+    words[at + S_EDGE] = rises2 - (edge2 - rises2)
+    words[at + S_EDGE2] = edge2
+
+
+@micropython.viper
+def turned_deg(state: ptr32, first: int, last: int) -> int:
+    """Degrees turned about the vertical, to the left positive, from sample `first` to `last`; at most 4 s."""
+    sh = state[_SHIFT]
+    oldest = state[_INDEX] // 13 - 31
+    first //= 13
+    if first < oldest:
+        first = oldest
+    turned = (state[_HEADINGS + (last // 13 & 31)] << sh) >> sh
+    turned -= (state[_HEADINGS + (first & 31)] << sh) >> sh
+    return (((turned + 8192) & 16383) - 8192) * 11 >> 7
+
+
+@micropython.viper
+def largest_kept(state: ptr32, first: int, last: int) -> int:
+    """Index of the largest kept peak of the narrow finder between two samples; -1 if there is none."""
+    best = -1
+    most = 0
+    delay = state[_FINDERS + _DELAY]
+    for k in range(PEAKS_KEPT):
+        at = _KEPT_PEAKS + 2 * ((state[_KEPT] + k) % PEAKS_KEPT)
+        index = state[at] - delay
+        if first < index and index < last and state[at + 1] > most:
+            best = index
+            most = state[at + 1]
+    return best
 
 
 @micropython.viper
@@ -598,11 +631,15 @@ class PeakFinder:
         for i in range(self.window):
             state[place + _SUMS + i] = _ONCE_ZERO
 
-    def learn(self, swing):
-        """Move the typical swing a quarter of the way."""
-        at = self._place + _TYPICAL
-        typical = self._state[at]
-        self._state[at] = (3 * typical + swing) >> 2 if typical else swing
+    @property
+    def found_at(self):
+        """Where in the state the number of the newest peaks is; (index, swing) of each follow."""
+        return self._place + _FOUND
+
+    @property
+    def typical_at(self):
+        """Where in the state the typical swing is."""
+        return self._place + _TYPICAL
 
     def forget(self):
         """No peak is known, and none typical."""
@@ -638,16 +675,16 @@ class FrontEnd:
             kinds.append((WIDE, False))
         if on_trunk and mounting:
             kinds.append((WIDE, True))
-        self._state = array("i", bytes(4 * (_FINDERS + len(kinds) * _FINDER_WORDS + 1)))
+        self.state = array("i", bytes(4 * (_FINDERS + len(kinds) * _FINDER_WORDS + 1)))
         self.finders = []
         for window, braking in kinds:
             place = _FINDERS + len(self.finders) * _FINDER_WORDS
-            self.finders.append(PeakFinder(self._state, place, window, braking, 1 << len(self.finders)))
+            self.finders.append(PeakFinder(self.state, place, window, braking, 1 << len(self.finders)))
         self.restart()
 
     def restart(self):
         """Begin anew, as after switching on."""
-        state = self._state
+        state = self.state
         for i in range(len(state)):
             state[i] = 0
         state[_LISTENED] = PEAKS
@@ -671,59 +708,52 @@ class FrontEnd:
     @property
     def index(self):
         """Samples taken since the last restart: the newest in the ring is index - 1."""
-        return self._state[_INDEX]
+        return self.state[_INDEX]
 
     def axis(self, which):
         """Q14 components (x, y, z) of FORWARD_ACC, LEFT_ACC or VERTICAL_ACC in the clip's axes."""
         at = _AXES + 3 * which
-        return self._state[at], self._state[at + 1], self._state[at + 2]
+        return self.state[at], self.state[at + 1], self.state[at + 2]
 
     def set_forward(self, axis):
         """Correct the mounting's forward axis (Q14, in the clip's axes) from the next frame on."""
         for i in range(3):
-            self._state[_REFERENCE + i] = axis[i]
+            self.state[_REFERENCE + i] = axis[i]
 
     def along_up(self, vector):
         """Component along "up" of a Q14 vector in the clip's axes."""
-        return dot_q14(vector, self._state, 0, _UP)
+        return dot_q14(vector, self.state, 0, _UP)
 
     def wake_at(self, index):
         """Have advance() return WAKE when this many samples have been taken, until told otherwise."""
-        self._state[_WAKE] = index
+        self.state[_WAKE] = index
 
     def listen(self, bits):
         """Of which finders advance() reports peaks: their bits, or PEAKS."""
-        self._state[_LISTENED] = bits
+        self.state[_LISTENED] = bits
 
     def advance(self, samples, count):
         """Take samples, frame by frame, until there is something to look at: PEAKS, WAKE, TILTED, added up.
 
         0 when they are used up; else call it again with the same samples.
         """
-        return _advance(samples, self._resampling, self._frame, self._state, self.ring, self._recent, count)
+        return _advance(samples, self._resampling, self._frame, self.state, self.ring, self._recent, count)
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already. What there is to look at, or 0."""
-        return _take_frame(frame, 0, self._state, self.ring, self._recent, count)
+        return _take_frame(frame, 0, self.state, self.ring, self._recent, count)
 
     def watch_posture(self, gravity, least_cosine):
         """Have advance() return TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
-        state = self._state
+        state = self.state
         state[_WATCHED] = least_cosine if gravity else _NEVER_TILTED
         for i in range(3):
             state[_POSTURE + i] = gravity[i] if gravity else 0
 
-    def kept_peaks(self):
-        """Yields (index, swing) of the newest peaks of the narrow finder, oldest first; missing ones are (0, 0)."""
-        state = self._state
-        for k in range(PEAKS_KEPT):
-            at = _KEPT_PEAKS + 2 * ((state[_KEPT] + k) % PEAKS_KEPT)
-            yield state[at] - self.finders[0].delay, state[at + 1]
-
     def forget_peaks(self):
         """No peak is known."""
         for i in range(_KEPT, _LISTENED):
-            self._state[i] = 0
+            self.state[i] = 0
         for finder in self.finders:
             finder.forget()
 
@@ -742,16 +772,12 @@ class FrontEnd:
 
     def turned(self, first, last):
         """Degrees turned about the vertical, to the left positive, from sample `first` to `last`."""
-        state = self._state
-        oldest = self.index // FRAME - HEADINGS + 1
-        now = state[_HEADINGS + (last // FRAME) % HEADINGS]
-        then = state[_HEADINGS + (max(first // FRAME, oldest)) % HEADINGS]
-        return (((now - then + _HEADING_HALF) & (2 * _HEADING_HALF - 1)) - _HEADING_HALF) * 11 >> 7
+        return turned_deg(self.state, first, last)
+
+    def largest_kept(self, first, last):
+        """Index of the largest recent peak of the narrow finder between two samples; -1 if there is none."""
+        return largest_kept(self.state, first, last)
 
     def measure(self, words, previous):
-        """Fill in the words of a step: the sums over the samples since that of index `previous`, and how many.
-
-        Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. The vertical is the
-        newest one, if it is not known already.
-        """
-        _measure(self.ring, words, self._state, previous)
+        """Fill in the words of a step: the sums over the samples since that of index `previous`, and how many."""
+        measure(self.ring, words, 0, self.state, previous)

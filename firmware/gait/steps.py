@@ -1,60 +1,43 @@
 """Which peaks are steps.
 
 Input: the front end's confirmed peaks (index at 104 Hz, swing above the valley before it in 0.122 mg) and its ring.
-Output: `accepted`, Footfalls in order, to be taken from the front; the newest may still be replaced by
-a larger peak until it is taken.
+Output: steps that wait to be settled, in a Walk (walk.py).
 
 Walking is a rhythm, and almost nothing else is. While the gate is closed, peaks are collected in the chains of
 rhythm.py. The first that proves walking while the wearer is upright opens the gate, reports its chain, back-dated,
-and leads until the gate closes: after 2 s of quiet (1.5 steps of a slow walker), or when no longer upright.
-
-While the gate is open, less regular peaks are steps too:
-- at least a third of the usual swing: a step, unless it comes sooner than 0.6 step times; then the larger counts.
-- smaller, down to a tenth: one such closes a walk, feet together. Several are steps only while the wearer turns:
-  nobody turns by 12 degrees in 0.6 s without moving the feet.
-In the 10 s after walking a single peak while turning opens the gate again, for turning on the spot.
+and leads until the gate closes: after 2 s of quiet (1.5 steps of a slow walker), or when no longer upright. Until
+then walk.py takes its peaks, among which less regular ones are steps, too. In the 10 s after walking a single peak
+while turning opens the gate again, for turning on the spot: nobody turns by 12 degrees in 0.6 s without moving the
+feet.
 
 Limits: one or two steps alone count nothing. Exercise that has both rhythm and coherence (squats in time, table
 tennis) can pass for walking.
 """
 
 from firmware.gait.rhythm import BrakingRhythm, Footfall, Rhythm, SlowRhythm
-from firmware.gait.signals import (
-    PEAKS,
-    SLOW_SWING_MIN,
-    TILTED,
-    UNITS_PER_G,
-    W_BRAKING,
-    W_INDEX,
-    W_SWING,
-    W_TAKEN,
-    W_UP,
-)
+from firmware.gait.signals import PEAKS, SLOW_SWING_MIN, UNITS_PER_G, W_UP
+from firmware.gait.walk import CLOSED, REFRACTORY, TURNING_DEG, TURNING_STEP
 
 # Times in samples at 104 Hz.
-_REFRACTORY = 21  # 0.2 s: no leg moves faster
 _TURNING_GAP_MIN = 34
-_TURNING_STEP = 62
-CLOSE_SAMPLES = 208  # 2 s
 _LINGER_SAMPLES = 1040
 # Sizes of the detection signal.
 _SWING_LEAST = UNITS_PER_G * 3 // 100
 _SWING_TURNING = UNITS_PER_G * 6 // 100
-_TURNING_DEG = 12
 _COS_UPRIGHT = 11469  # 0.7: 46 degrees
-_NEVER = (1 << 30) - 1
 
 
 class StepDetector:
-    """Finds steps in what `front` makes of the samples.
+    """Opens and closes the gate of `walk`, a Walk, by what `front`, a FrontEnd, makes of the samples.
 
     mounting: says what upright is; None: any posture will do. on_trunk: whether posture and coherence mean
-    anything where the clip is worn. `walking`: the gate is open. `tilted_steps`: steps in chains that would have
-    opened the gate, had the wearer been upright, since it last opened.
+    anything where the clip is worn. `tilted_steps`: steps in chains that would have opened the gate, had the wearer
+    been upright, since it last opened.
     """
 
-    def __init__(self, front, mounting=None, on_trunk=True):
+    def __init__(self, front, walk, mounting=None, on_trunk=True):
         self._front = front
+        self._walk = walk
         self._mounting = mounting if on_trunk else None
         self._on_trunk = on_trunk
         self._narrow = Rhythm(front, front.finders[0], on_trunk)
@@ -65,60 +48,52 @@ class StepDetector:
             self._slow = SlowRhythm(front, self._rhythms[1])
         if self._mounting:
             self._rhythms.append(BrakingRhythm(front, front.finders[2], on_trunk))
-        self.accepted = []
         self.restart()
 
     def restart(self):
-        """Close the gate and forget the rhythm. What was accepted stays."""
+        """Close the gate and forget the rhythm. Steps that wait to be settled stay."""
         for rhythm in self._rhythms:
             rhythm.restart()
         if self._slow:
             self._slow.restart()
         self._front.forget_peaks()
+        self._walk.restart()
         self.tilted_steps = 0
-        # The last two steps, and of the rhythm that opened the gate their usual distance.
-        self._newest = self._before = None
-        self._step_samples = 0
-        self._steps_a_peak = 1
-        # Whether the last step was a small one; whether turning opened the gate; the swing of straight walking.
-        self._small = False
-        self._turned_in = False
-        self._usual_swing = 0
-        self._close()
-
-    def feed(self, news, index):
-        """Look at what the front end, which has taken `index` samples, returned. Then have it wake at close_index."""
-        if news & PEAKS:
-            leader = self._leader
-            for rhythm in self._rhythms if leader is None else (leader,):
-                finder = rhythm.finder
-                if news & finder.bit:
-                    peaks = finder.peaks
-                    for k in range(0, len(peaks), 2):
-                        self._peak(rhythm, peaks[k] - finder.delay, peaks[k + 1])
-            if self.walking:
-                quiet = max(CLOSE_SAMPLES, self._step_samples * 3 // 2)
-                self.close_index = self._newest.words[W_INDEX] + self._leader.finder.delay + quiet + 1
-        if self.walking and (index >= self.close_index or news & TILTED):
-            self._close()
-            self._clear_chains()
-
-    def _close(self):
-        """While the gate is closed, only peaks are of interest, but all of them."""
-        # The rhythm that opened the gate.
         self._leader = None
-        self.walking = False
-        # When the gate closes for want of a step.
-        self.close_index = _NEVER
+        self.close()
+
+    def feed(self, news):
+        """Look at what the front end returned, whether the gate is open or not."""
+        if not self._walk.is_open:
+            self.collect(news)
+            news = 0
+        if self._walk.is_open and self._walk.follow(news) == CLOSED:
+            self.close()
+
+    def close(self):
+        """The gate is closed: only peaks are of interest, but all of them."""
+        self._leader = None
         self._front.listen(PEAKS)
         self._front.watch_posture(None, 0)
+        self._clear_chains()
+
+    def collect(self, news):
+        """While the gate is closed, look at what the front end returned."""
+        if not news & PEAKS:
+            return
+        for rhythm in self._rhythms:
+            finder = rhythm.finder
+            if news & finder.bit:
+                peaks = finder.peaks
+                for k in range(0, len(peaks), 2):
+                    self._peak(rhythm, peaks[k] - finder.delay, peaks[k + 1])
 
     def _peak(self, rhythm, index, swing):
         if self._leader:
             if self._leader is rhythm:
-                self._next(index, swing)
+                self._walk.take_peak(index, swing)
             return
-        if self._newest and index - self._newest.index < _REFRACTORY:
+        if index - self._walk.newest_index < REFRACTORY:
             return
         if rhythm is self._narrow and self._turns_after_walking(index, swing):
             self._turn(index, swing)
@@ -153,22 +128,21 @@ class StepDetector:
     def _open(self, proof, leader):
         chain = proof.chain
         chain[0].forget()
-        self._lead(leader, chain[-1], chain[-2], (chain[-1].index - chain[0].index) // (len(chain) - 1))
-        self._steps_a_peak = proof.steps_a_peak
+        steps = [chain[0]]
+        for k in range(1, len(chain)):
+            if proof.steps_a_peak == 2:
+                steps.append(self._between(chain[k - 1], chain[k]))
+            steps.append(chain[k])
+        step_samples = (chain[-1].index - chain[0].index) // (len(chain) - 1)
+        self._lead(leader, steps, chain[-2].index, step_samples, proof.steps_a_peak)
         self.tilted_steps = 0
-        for k in range(len(chain)):
-            if k and self._steps_a_peak == 2:
-                self.accepted.append(self._between(chain[k - 1], chain[k]))
-            self.accepted.append(chain[k])
-        self._clear_chains()
 
     def _turns_after_walking(self, index, swing):
         return (
             self._on_trunk
             and swing >= _SWING_TURNING
-            and self._newest
-            and _TURNING_GAP_MIN <= index - self._newest.index <= _LINGER_SAMPLES
-            and self._is_turning(index)
+            and _TURNING_GAP_MIN <= index - self._walk.newest_index <= _LINGER_SAMPLES
+            and abs(self._front.turned(index - TURNING_STEP, index)) >= TURNING_DEG
             and self._upright()
         )
 
@@ -176,26 +150,20 @@ class StepDetector:
         """A step of turning on the spot."""
         step = Footfall(index, swing)
         self._front.measure(step.words, index)
-        self._lead(self._narrow, step, self._newest, _TURNING_STEP)
-        self._narrow.finder.typical_swing = max(swing, self._usual_swing)
-        self._small = self._turned_in = True
-        self.accepted.append(step)
-        self._clear_chains()
+        self._lead(self._narrow, [step], self._walk.newest_index, TURNING_STEP, 1)
+        self._narrow.finder.typical_swing = max(swing, self._walk.usual_swing)
+        self._walk.turn_in()
 
-    def _is_turning(self, index):
-        return abs(self._front.turned(index - _TURNING_STEP, index)) >= _TURNING_DEG
-
-    def _lead(self, leader, newest, before, step_samples):
+    def _lead(self, leader, steps, before_index, step_samples, steps_a_peak):
         self._leader = leader
-        self.walking = True
+        least_swing = _SWING_LEAST if leader is self._narrow else SLOW_SWING_MIN
+        self._walk.begin(
+            leader.finder, least_swing, leader.braking, steps, before_index, step_samples, steps_a_peak
+        )
         self._front.listen(leader.finder.bit)
-        self._newest = newest
-        self._before = before
-        self._step_samples = step_samples
-        self._steps_a_peak = 1
-        self._small = self._turned_in = False
         if self._mounting:
             self._front.watch_posture(self._mounting.gravity, _COS_UPRIGHT)
+        self._clear_chains()
 
     def _clear_chains(self):
         for rhythm in self._rhythms:
@@ -206,57 +174,12 @@ class StepDetector:
     def _between(self, before, after):
         """The step of the weak leg between two of the strong one: at the largest peak near the middle."""
         third = (after.index - before.index) // 3
-        middle, most = (before.index + after.index) >> 1, 0
-        for index, swing in self._front.kept_peaks():
-            if before.index + third < index < after.index - third and swing > most:
-                middle, most = index, swing
+        middle = self._front.largest_kept(before.index + third, after.index - third)
+        if middle < 0:
+            middle = (before.index + after.index) >> 1
         step = Footfall(middle, after.swing)
         for k in range(W_UP, W_UP + 3):
             step.words[k] = after.words[k]
         self._front.measure(step.words, before.index)
         self._front.measure(after.words, middle)
         return step
-
-    def _next(self, index, swing):
-        """A peak while the gate is open: a step, a better peak for the last one, or neither."""
-        last = self._newest.words
-        leader = self._leader
-        usual = leader.finder.typical_swing
-        step_samples = self._step_samples
-        gap = index - last[W_INDEX]
-        small = swing * 3 < usual
-        if swing * 10 < usual or swing < (_SWING_LEAST if leader is self._narrow else SLOW_SWING_MIN):
-            return
-        if small and (
-            gap * 5 < step_samples * 4
-            or ((self._small or gap * 2 > step_samples * 3) and not self._is_turning(index))
-        ):
-            return
-        if self._steps_a_peak == 2:
-            if swing * 2 < usual:
-                return
-            if step_samples * 4 < gap * 10 < step_samples * 7:
-                # The other leg shows now.
-                self._steps_a_peak = 1
-                self._step_samples = step_samples = step_samples >> 1
-        if gap * 5 < step_samples * 3 or gap < _REFRACTORY:
-            if swing * 10 > last[W_SWING] * 13 and not last[W_TAKEN]:
-                last[W_INDEX] = index
-                last[W_SWING] = swing
-                self._front.measure(last, self._before.words[W_INDEX])
-            return
-        step = Footfall(index, swing)
-        self._front.measure(step.words, last[W_INDEX])
-        if leader.braking:
-            step.words[W_BRAKING] = 1
-        if self._steps_a_peak == 2 and gap * 2 < step_samples * 3:
-            self.accepted.append(self._between(self._newest, step))
-        self._before = self._newest
-        self._newest = step
-        self._step_samples = step_samples + ((gap - step_samples) >> 2)
-        if not self._turned_in:
-            self._usual_swing = usual
-        self._small = small
-        if not small:
-            leader.learn_swing(swing)
-        self.accepted.append(step)
