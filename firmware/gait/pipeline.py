@@ -57,6 +57,7 @@ class Pipeline:
             if model:
                 self.model_id += "+" + model.name
             self._tracker = TrunkTracker(self._resampler, mounting, in_pocket, model)
+        self._advance = self._tracker.advance
         self._noticed = self._tracker.events
         self._steps = []
         self._events = []
@@ -66,7 +67,7 @@ class Pipeline:
     def process(self, samples, count):
         """Take `count` samples. Allocates nothing unless a peak is found."""
         self.sample_index += count
-        while self._tracker.advance(samples, count):
+        while self._advance(samples, count):
             self._report()
 
     def take_steps(self):

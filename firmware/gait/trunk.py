@@ -15,7 +15,7 @@ from firmware.gait.direction import decide, packed
 from firmware.gait.mounting import Mounting
 from firmware.gait.signals import W_TAKEN, FrontEnd
 from firmware.gait.steps import StepDetector
-from firmware.gait.walk import CLOSED, DRIFTED, JUDGE, MOVED, Walk
+from firmware.gait.walk import CLOSED, DRIFTED, JUDGE, MOVED, SETTLED, SHUT, Walk
 
 # So many steps while the clip is tilted by more than 45 degrees are not made lying down.
 _TILTED_STEPS = 12
@@ -24,7 +24,8 @@ _TILTED_STEPS = 12
 class TrunkTracker:
     """mounting: None where it is unknown; then no step has a direction. in_pocket: neither posture nor coherence.
 
-    model: None, or a learned one (learned.py) that has a say in directions.
+    model: None, or a learned one (learned.py) that has a say in directions. `walking`: steps are to be expected, or
+    some are not settled yet.
     """
 
     def __init__(self, resampler, mounting=None, in_pocket=False, model=None):
@@ -38,24 +39,23 @@ class TrunkTracker:
         self._walk = Walk(self.front, clip_words, model is not None)
         self._walk.know_forward(mounting is not None)
         self._detector = StepDetector(self.front, self._walk, mounting, not in_pocket)
-
-    @property
-    def walking(self):
-        """Whether steps are to be expected, or some are not settled yet."""
-        return self._walk.unsettled
+        self.walking = False
 
     def restart(self):
         """Begin anew. What was not settled is lost: finish() first."""
         self.front.restart()
         self._detector.restart()
+        self.walking = False
 
     def advance(self, samples, count):
         """Take samples, resampled. True: look at `settled` and `events`, then call again with the same samples."""
-        news = self.front.advance(samples, count)
-        if not news:
-            return False
-        self._look(news)
-        return True
+        advance, look = self.front.advance, self._look
+        news = advance(samples, count)
+        while news:
+            if look(news):
+                return True
+            news = advance(samples, count)
+        return False
 
     def feed(self, frame, count):
         """Take at most a frame of samples at 104 Hz."""
@@ -67,7 +67,6 @@ class TrunkTracker:
         """No more samples follow these: settle everything."""
         self._detector.restart()
         self._see_to(self._walk.settle())
-        self._walk.take_settled(self.settled)
 
     def confirm_clip(self):
         """The wearer says that the clip sits as it should, however tilted; returns the Mounting that holds now."""
@@ -89,23 +88,29 @@ class TrunkTracker:
         return True
 
     def _look(self, news):
+        """Whether there is something to report."""
         walk = self._walk
-        if not walk.is_open:
+        what = walk.look(news)
+        if what == SHUT:
             self._detector.collect(news)
             if self._detector.tilted_steps >= _TILTED_STEPS:
                 self._mistrust(self.front.index)
-            news = 0
-        what = walk.look(news)
-        if what:
+                self._see_to(walk.look(0))
+                return True
+            what = walk.look(0)
+            self.walking = walk.unsettled
+        if what == SETTLED:
+            walk.take_settled(self.settled)
+        elif what:
             self._see_to(what)
-        walk.take_settled(self.settled)
+        return what != 0
 
     def _see_to(self, what):
         """Do what Walk.look() asks for, until all that can be settled is."""
         walk = self._walk
         if what & CLOSED:
             self._detector.close()
-            what -= CLOSED
+        what &= JUDGE | MOVED | DRIFTED
         judged = None
         while what:
             verdict = -1
@@ -119,6 +124,8 @@ class TrunkTracker:
             what = walk.settle(verdict)
             if judged and walk.settled > settled:
                 judged.words[W_TAKEN] = 1
+        walk.take_settled(self.settled)
+        self.walking = walk.unsettled
 
     def _weigh(self):
         """The oldest step that waits, a Footfall, and what the model says of it."""

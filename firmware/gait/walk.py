@@ -105,11 +105,13 @@ _TOTAL = const(274)
 _WORDS = const(290)
 
 # What look() asks for, or says: a verdict; the clip moved; the forward axis may be corrected. Added to it: the gate
-# has closed.
+# has closed; steps were settled. Or by itself: the gate is closed, and what is new was not looked at.
 JUDGE = const(1)
 MOVED = const(2)
 DRIFTED = const(3)
 CLOSED = const(4)
+SETTLED = const(8)
+SHUT = const(16)
 
 
 @micropython.viper
@@ -301,7 +303,12 @@ def _look(track: ptr32, state: ptr32, ring: ptr16, clip: ptr32, news: int) -> in
     closed = 0
     if track[_OPEN]:
         closed = int(_follow(track, state, ring, news))
-    return closed + int(_settle(track, state, clip, -1))
+    elif news:
+        return SHUT
+    what = int(_settle(track, state, clip, -1)) + closed
+    if track[_SETTLED]:
+        what += SETTLED
+    return what
 
 
 class Walk:
@@ -401,7 +408,7 @@ class Walk:
         return _follow(self.track, self._state, self._ring, news)
 
     def look(self, news):
-        """Follow while the gate is open, and settle. 0, or what is to be done."""
+        """Follow while the gate is open, and settle. 0, or what is to be done. With no news: it has been seen to."""
         return _look(self.track, self._state, self._ring, self._clip, news)
 
     def settle(self, verdict=-1):
