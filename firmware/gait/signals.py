@@ -78,7 +78,7 @@ _BRAKING_AHEAD = 11
 # Words of the state. Vectors are x y z; those of the axes are forward, left, up.
 _SHIFT = const(0)
 _GRAVITY = const(1)  # Q10, plus 2**25
-_SEEN = const(4)  # samples so far, at most 104
+_SEEN = const(4)  # samples so far, at most 103
 _AXES = const(5)
 _UP = const(11)
 _LENGTH = const(14)  # of gravity, and of the reference in the horizontal plane
@@ -134,45 +134,6 @@ _FILTER_ZERO = const(17465344)  # 1066 * 16384
 
 
 @micropython.viper
-def _follow_gravity(frame: ptr16, at: int, state: ptr32, count: int):
-    """Low-pass the acceleration, one pole, a plain mean until it is 1 s old; sum the gyroscope over the frame.
-
-    at: the word of `frame` to begin with.
-    """
-    x = state[_GRAVITY]
-    y = state[_GRAVITY + 1]
-    z = state[_GRAVITY + 2]
-    seen = state[_SEEN]
-    turn_x = 0
-    turn_y = 0
-    turn_z = 0
-    end = at + count * 6
-    while at < end:
-        if seen < 104:
-            seen += 1
-        if seen == 104:
-            # 79 / 8192 in place of 1 / 104: a division is a call.
-            x += (((int(frame[at]) ^ 0x8000) << 10) - x >> 8) * 79 >> 5
-            y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y >> 8) * 79 >> 5
-            z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z >> 8) * 79 >> 5
-        else:
-            x += (((int(frame[at]) ^ 0x8000) << 10) - x) // seen
-            y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y) // seen
-            z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z) // seen
-        turn_x += int(frame[at + 3]) ^ 0x8000
-        turn_y += int(frame[at + 4]) ^ 0x8000
-        turn_z += int(frame[at + 5]) ^ 0x8000
-        at += 6
-    state[_GRAVITY] = x
-    state[_GRAVITY + 1] = y
-    state[_GRAVITY + 2] = z
-    state[_SEEN] = seen
-    state[_TURN] = turn_x - (count << 15)
-    state[_TURN + 1] = turn_y - (count << 15)
-    state[_TURN + 2] = turn_z - (count << 15)
-
-
-@micropython.viper
 def _choose_reference(state: ptr32):
     """The clip's axis that lies flattest stands in for forward."""
     sh = state[_SHIFT]
@@ -196,15 +157,49 @@ def _choose_reference(state: ptr32):
 
 
 @micropython.viper
-def _turn_axes(state: ptr32):
-    """Up from gravity, forward from the reference laid into the horizontal plane, left across both.
+def _orient(frame: ptr16, at: int, state: ptr32, count: int):
+    """Follow gravity, sum the gyroscope over the frame, and turn the axes.
 
-    Where a mounting's forward axis points up or down, forward and left stay as they were.
+    at: the word of `frame` to begin with. Gravity is a low-pass of the acceleration, one pole, and a plain mean until
+    it is 1 s old. The axes: up from gravity, forward from the reference laid into the horizontal plane, left across
+    both. Where a mounting's forward axis points up or down, forward and left stay as they were.
     """
     sh = state[_SHIFT]
-    x = (state[_GRAVITY] - 33554432) >> 8
-    y = (state[_GRAVITY + 1] - 33554432) >> 8
-    z = (state[_GRAVITY + 2] - 33554432) >> 8
+    x = state[_GRAVITY]
+    y = state[_GRAVITY + 1]
+    z = state[_GRAVITY + 2]
+    turn_x = 0
+    turn_y = 0
+    turn_z = 0
+    end = at + count * 6
+    while state[_SEEN] < 103 and at < end:
+        seen = state[_SEEN] + 1
+        state[_SEEN] = seen
+        x += (((int(frame[at]) ^ 0x8000) << 10) - x) // seen
+        y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y) // seen
+        z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z) // seen
+        turn_x += int(frame[at + 3]) ^ 0x8000
+        turn_y += int(frame[at + 4]) ^ 0x8000
+        turn_z += int(frame[at + 5]) ^ 0x8000
+        at += 6
+    while at < end:
+        # 79 / 8192 in place of 1 / 104: a division is a call.
+        x += (((int(frame[at]) ^ 0x8000) << 10) - x >> 8) * 79 >> 5
+        y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y >> 8) * 79 >> 5
+        z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z >> 8) * 79 >> 5
+        turn_x += int(frame[at + 3]) ^ 0x8000
+        turn_y += int(frame[at + 4]) ^ 0x8000
+        turn_z += int(frame[at + 5]) ^ 0x8000
+        at += 6
+    state[_GRAVITY] = x
+    state[_GRAVITY + 1] = y
+    state[_GRAVITY + 2] = z
+    state[_TURN] = turn_x - (count << 15)
+    state[_TURN + 1] = turn_y - (count << 15)
+    state[_TURN + 2] = turn_z - (count << 15)
+    x = (x - 33554432) >> 8
+    y = (y - 33554432) >> 8
+    z = (z - 33554432) >> 8
     ux = 0
     uy = 0
     uz = 0
@@ -296,6 +291,13 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
     u_rest = state[_FILTERS + 8]
     velocity = (state[_VELOCITY] << sh) >> sh
     index = state[_INDEX]
+    # The heading: the turn about the vertical since the frame before.
+    turn = (((state[_TURN] << sh) >> sh) + 64 >> 7) * ux
+    turn += (((state[_TURN + 1] << sh) >> sh) + 64 >> 7) * uy
+    turn += (((state[_TURN + 2] << sh) >> sh) + 64 >> 7) * uz
+    place = index // 13
+    turn = ((state[_HEADINGS + ((place - 1) & 31)] << sh) >> sh) + (turn >> 14)
+    state[_HEADINGS + (place & 31)] = ((turn + 8192) & 16383) - 8192
     end = at + count * 6
     while at < end:
         x = int(frame[at]) ^ 0x8000
@@ -305,7 +307,7 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
         place = (index & 511) << 2
         # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
         acc = (x * fx + y * fy + z * fz - f0) >> 12
-        if acc & -65536:
+        if acc >> 16:
             acc = 0 if acc < 0 else 65535
         recent[128 + (index & 127)] = acc ^ 65535
         acc = (acc >> 1) * 1066
@@ -315,11 +317,11 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
         f1 = out * 30519 + f2
         f2 = out * -14252 - acc
         out = (out + 16388) >> 3
-        if out & -4096:
+        if out >> 12:
             out = 0 if out < 0 else 4095
         ring[place] = out
         acc = (x * lx + y * ly + z * lz - l0) >> 12
-        if acc & -65536:
+        if acc >> 16:
             acc = 0 if acc < 0 else 65535
         acc = (acc >> 1) * 1066
         out = acc + l1 + l_rest
@@ -328,11 +330,11 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
         l1 = out * 30519 + l2
         l2 = out * -14252 - acc
         out = (out + 16388) >> 3
-        if out & -4096:
+        if out >> 12:
             out = 0 if out < 0 else 4095
         ring[place + 1] = out
         acc = (x * ux + y * uy + z * uz - u0) >> 12
-        if acc & -65536:
+        if acc >> 16:
             acc = 0 if acc < 0 else 65535
         recent[index & 127] = acc
         acc = (acc >> 1) * 1066
@@ -344,11 +346,11 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
         # Leak 37 / 2048 a sample: 0.3 Hz.
         velocity += out - ((velocity * 37 + 1024) >> 11)
         out = (out + 16388) >> 3
-        if out & -4096:
+        if out >> 12:
             out = 0 if out < 0 else 4095
         ring[place + 2] = out
         out = (velocity + 131104) >> 6
-        if out & -4096:
+        if out >> 12:
             out = 0 if out < 0 else 4095
         ring[place + 3] = out
         index += 1
@@ -365,8 +367,8 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
 
 
 @micropython.viper
-def _find_peaks(recent: ptr16, index: int, state: ptr32, count: int) -> int:
-    """Smooth accelerations by two moving averages and confirm their maxima. Bit k of the result: finder k has some.
+def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
+    """Smooth accelerations by two moving averages and confirm their maxima. What FrontEnd.advance returns.
 
     A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
     hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
@@ -376,8 +378,10 @@ def _find_peaks(recent: ptr16, index: int, state: ptr32, count: int) -> int:
     news = 0
     bit = 1
     base = _FINDERS
-    end = index + count
-    while state[base] != 0:
+    index = 0
+    start = state[_INDEX]
+    end = start + count
+    while state[base]:
         window = state[base + _WINDOW]
         plane = state[base + _PLANE]
         share = state[base + _SHARE]
@@ -390,7 +394,7 @@ def _find_peaks(recent: ptr16, index: int, state: ptr32, count: int) -> int:
         extreme_index = state[base + _EXTREME_INDEX]
         low = (state[base + _LOW] << sh) >> sh
         slots_end = base + _SUMS + window
-        index = end - count
+        index = start
         since = index - state[base + _DELAY] - state[base + _LAST_PEAK]
         hysteresis = state[base + _TYPICAL] * 15
         if since > 60:
@@ -456,34 +460,14 @@ def _find_peaks(recent: ptr16, index: int, state: ptr32, count: int) -> int:
             news |= bit
         bit <<= 1
         base += _FINDER_WORDS
-    return news
-
-
-@micropython.viper
-def _take_frame(frame: ptr16, at: int, state: ptr32, ring: ptr16, recent: ptr16, count: int) -> int:
-    """All of the above for a frame; what FrontEnd.advance returns."""
-    _follow_gravity(frame, at, state, count)
-    _turn_axes(state)
-    _filter(frame, at, ring, recent, state, count)
-    news = int(_find_peaks(recent, state[_INDEX], state, count)) & state[_LISTENED]
-    sh = state[_SHIFT]
-    x = (state[_UP] << sh) >> sh
-    y = (state[_UP + 1] << sh) >> sh
-    z = (state[_UP + 2] << sh) >> sh
-    index = state[_INDEX]
-    at = index // 13
-    turn = x * (((state[_TURN] << sh) >> sh) + 64 >> 7)
-    turn += y * (((state[_TURN + 1] << sh) >> sh) + 64 >> 7)
-    turn += z * (((state[_TURN + 2] << sh) >> sh) + 64 >> 7)
-    heading = ((state[_HEADINGS + ((at - 1) & 31)] << sh) >> sh) + (turn >> 14)
-    state[_HEADINGS + (at & 31)] = ((heading + 8192) & 16383) - 8192
-    index += count
-    state[_INDEX] = index
-    if index >= state[_WAKE]:
+    news &= state[_LISTENED]
+    state[_INDEX] = end
+    if end >= state[_WAKE]:
         news |= WAKE
-    along = x * ((state[_POSTURE] << sh) >> sh) + y * ((state[_POSTURE + 1] << sh) >> sh)
-    along += z * ((state[_POSTURE + 2] << sh) >> sh)
-    if along >> 14 <= ((state[_WATCHED] << sh) >> sh):
+    cosine = 0
+    for c in range(3):
+        cosine += ((state[_UP + c] << sh) >> sh) * ((state[_POSTURE + c] << sh) >> sh)
+    if cosine >> 14 <= ((state[_WATCHED] << sh) >> sh):
         news |= TILTED
     return news
 
@@ -492,16 +476,20 @@ def _take_frame(frame: ptr16, at: int, state: ptr32, ring: ptr16, recent: ptr16,
 def _advance(
     samples: ptr16, resampling: ptr32, frame: ptr16, state: ptr32, ring: ptr16, recent: ptr16, count: int
 ) -> int:
-    """Take frames until one brings something: what _take_frame returned; 0 when the samples are used up."""
+    """Take frames until one brings something: what _find_peaks returned; 0 when the samples are used up."""
     news = 0
     while news == 0:
         where = int(next_frame(resampling, samples, frame, count, 0))
         if where == 0:
             return 0
         if where == 1:
-            news = int(_take_frame(frame, 0, state, ring, recent, 13))
+            _orient(frame, 0, state, 13)
+            _filter(frame, 0, ring, recent, state, 13)
         else:
-            news = int(_take_frame(samples, (resampling[_TAKEN] - 13) * 6, state, ring, recent, 13))
+            at = (resampling[_TAKEN] - 13) * 6
+            _orient(samples, at, state, 13)
+            _filter(samples, at, ring, recent, state, 13)
+        news = int(_find_peaks(recent, state, 13))
     return news
 
 
@@ -741,7 +729,9 @@ class FrontEnd:
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already. What there is to look at, or 0."""
-        return _take_frame(frame, 0, self.state, self.ring, self._recent, count)
+        _orient(frame, 0, self.state, count)
+        _filter(frame, 0, self.ring, self._recent, self.state, count)
+        return _find_peaks(self._recent, self.state, count)
 
     def watch_posture(self, gravity, least_cosine):
         """Have advance() return TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
