@@ -55,6 +55,7 @@ class Calibrator:
     def __init__(self, rate_millihz=104000, placement="waist"):
         self._resampler = Resampler(rate_millihz)
         self._front = FrontEnd(self._resampler)
+        self._front.look = self._look
         self._walk = Walk(self._front)
         self._detector = StepDetector(self._front, self._walk)
         self._strides = []
@@ -78,14 +79,7 @@ class Calibrator:
                 while self._strides:
                     self._learn_stride(*self._strides.pop())
             return
-        while True:
-            news = self._front.advance(samples, count)
-            if not news:
-                return
-            self._detector.feed(news)
-            # The newest step may still be replaced by a larger peak.
-            while self._walk.waiting > 1:
-                self._learn(self._walk.take())
+        self._front.advance(samples, count)
 
     def mounting(self):
         """The mounting learned so far, or None and the reason in `reason`."""
@@ -112,6 +106,13 @@ class Calibrator:
             return None
         self.reason = ""
         return Mounting(up, forward, quality)
+
+    def _look(self, news):
+        self._detector.feed(news)
+        # The newest step may still be replaced by a larger peak.
+        while self._walk.waiting > 1:
+            self._learn(self._walk.take())
+        return False
 
     def _learn_stride(self, level, up):
         direction = array("i", (0, 0, 0))

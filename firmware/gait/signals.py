@@ -11,7 +11,7 @@ LSB. Output:
   acceleration smoothed by two moving averages (symmetric, so all frequencies are equally late) minus the mean of
   the last second. Unit 0.122 mg. The narrow one times a step well; the wide one sees one peak where a foot strikes
   twice, toe and then heel, as in walking backward; the third looks at acceleration to the rear.
-- what `advance` returns: whether any of this needs a look. Ordinary bytecode runs only then.
+- a call of `look` where any of this needs a look. Ordinary bytecode runs only then.
 
 "Vertical" is the direction of gravity, a low-pass of 1 s; "forward" is the mounting's forward axis laid into the
 horizontal plane, so a clip may sit on a sloping belly. Without a mounting any horizontal axis stands in for
@@ -32,8 +32,9 @@ from firmware.gait.resample import FRAME, next_frame
 
 # Of the detection signal and the vertical acceleration: quarters of an LSB. (The ring's unit is four LSB.)
 UNITS_PER_G = const(8197)
-# Windows of the two detection signals: 8 Hz and 4.5 Hz are their first nulls.
-NARROW, WIDE = 13, 23
+# Windows of the detection signals: 8 Hz and 4.5 Hz are their first nulls.
+NARROW = const(13)
+WIDE = const(23)
 
 RING_SAMPLES = const(512)
 RING_ZERO = 2048
@@ -67,7 +68,7 @@ W_BRAKING = const(14)
 W_TAKEN = const(15)
 STEP_WORDS = 16
 
-# What advance() returns, added up: bit k, finder k confirmed peaks; the index to wake at is reached; not upright.
+# What there may be to look at, added up: bit k, finder k confirmed peaks; the index to wake at is reached; tilted.
 PEAKS = const(7)
 WAKE = const(8)
 TILTED = const(16)
@@ -95,7 +96,12 @@ _HEADINGS = const(39)
 _KEPT = const(71)  # how many peaks of the narrow finder were kept, and the newest of them
 _KEPT_PEAKS = const(72)
 _LISTENED = const(120)  # bits of the finders whose peaks are of interest
-_FINDERS = const(121)
+_SMOOTHING = const(
+    121
+)  # sums over the last second, vertical and braking; for each signal its slope, then itself
+_SIGNALS = const(129)  # of each finder, the frame's, plus 2**20
+_HOW_MANY = const(168)  # finders
+_FINDERS = const(169)
 
 # For kernels of other modules.
 INDEX_AT, WAKE_AT = _INDEX, _WAKE
@@ -104,31 +110,26 @@ INDEX_AT, WAKE_AT = _INDEX, _WAKE
 PEAKS_KEPT = const(24)
 
 # Words of a finder, from its place in the state on.
-_WINDOW = const(0)  # 0: there is no further finder
-_PLANE = const(1)
-_SHARE = const(2)
-_DELAY = const(3)
-_SECOND = const(4)
-_ONCE = const(5)  # plus 2**20, as the window's sums
-_TWICE = const(6)
-_SLOT = const(7)
-_FALLING = const(8)
-_EXTREME = const(9)
-_EXTREME_INDEX = const(10)
-_LOW = const(11)
-_TYPICAL = const(12)
-_LAST_PEAK = const(13)
-_FOUND = const(14)
-_PEAKS = const(15)
-_SUMS = const(23)
-_FINDER_WORDS = const(46)
+_DELAY = const(0)
+_FALLING = const(1)
+_EXTREME = const(2)
+_EXTREME_INDEX = const(3)
+_LOW = const(4)
+_TYPICAL = const(5)
+_LAST_PEAK = const(6)
+_FOUND = const(7)
+_PEAKS = const(8)
+_FINDER_WORDS = const(16)
 _NEVER_TILTED = const(-32768)
 
 # A word of the resampler's state.
 _TAKEN = const(3)
 
 _RECENT = const(128)
-_ONCE_ZERO = const(1048576)
+_SIGNAL_ZERO = const(1048576)
+# Dividing by a window squared, Q21.
+_NARROW_SHARE = const(2097152 // (NARROW * NARROW))
+_WIDE_SHARE = const(2097152 // (WIDE * WIDE))
 # An acceleration's offset gone through the filter's input: the filter knows no constant, so it has no other effect.
 _FILTER_ZERO = const(17465344)  # 1066 * 16384
 
@@ -260,11 +261,12 @@ def _orient(frame: ptr16, at: int, state: ptr32, count: int):
 
 @micropython.viper
 def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, count: int):
-    """Lay the acceleration along the axes, keep two of them in `recent`, band-pass all three into the ring.
+    """Lay the acceleration along the axes, band-pass it into the ring, and smooth it for the finders.
 
-    at: the word of `frame` to begin with. recent: the last 128 vertical accelerations less gravity, quarters of an
-    LSB, plus 32768; then the last 128 braking ones, forward's negative. A Butterworth section each; the remainder of
-    each rounding is added to the next sample, so no rounding error builds up. The vertical one is integrated.
+    at: the word of `frame` to begin with. A Butterworth section for each axis; the remainder of each rounding is
+    added to the next sample, so no rounding error builds up. The vertical one is integrated. recent: the last 128
+    vertical accelerations less gravity, quarters of an LSB, plus 32768; then the last 128 braking ones, forward's
+    negative. Two moving averages of w samples have a slope of new - 2 * (w samples ago) + (2 w samples ago).
     """
     sh = state[_SHIFT]
     fx = (state[_AXES] << sh) >> sh
@@ -298,6 +300,15 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
     place = index // 13
     turn = ((state[_HEADINGS + ((place - 1) & 31)] << sh) >> sh) + (turn >> 14)
     state[_HEADINGS + (place & 31)] = ((turn + 8192) & 16383) - 8192
+    v_second = (state[_SMOOTHING] << sh) >> sh
+    b_second = (state[_SMOOTHING + 1] << sh) >> sh
+    n_slope = (state[_SMOOTHING + 2] << sh) >> sh
+    narrow = (state[_SMOOTHING + 3] << sh) >> sh
+    w_slope = (state[_SMOOTHING + 4] << sh) >> sh
+    wide = (state[_SMOOTHING + 5] << sh) >> sh
+    b_slope = (state[_SMOOTHING + 6] << sh) >> sh
+    braking = (state[_SMOOTHING + 7] << sh) >> sh
+    signal = _SIGNALS
     end = at + count * 6
     while at < end:
         x = int(frame[at]) ^ 0x8000
@@ -305,11 +316,23 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
         z = int(frame[at + 2]) ^ 0x8000
         at += 6
         place = (index & 511) << 2
+        here = index & 127
+        # 104 samples ago.
+        old = (here + 24) & 127
         # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
         acc = (x * fx + y * fy + z * fz - f0) >> 12
         if acc >> 16:
             acc = 0 if acc < 0 else 65535
-        recent[128 + (index & 127)] = acc ^ 65535
+        if state[_HOW_MANY] == 3:
+            out = acc ^ 65535
+            recent[128 + here] = out
+            b_second += out - int(recent[128 + old])
+            out -= int(recent[128 + ((here - WIDE) & 127)]) << 1
+            b_slope += out + int(recent[128 + ((here - 2 * WIDE) & 127)])
+            braking += b_slope
+            # Divided by the window squared and by 104, as products: a division is a call.
+            out = (braking >> 6) * _WIDE_SHARE >> 15
+            state[signal + 26] = out - ((b_second >> 3) * 315 >> 12) + _SIGNAL_ZERO
         acc = (acc >> 1) * 1066
         out = acc + f1 + f_rest
         f_rest = out & 16383
@@ -336,7 +359,18 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
         acc = (x * ux + y * uy + z * uz - u0) >> 12
         if acc >> 16:
             acc = 0 if acc < 0 else 65535
-        recent[index & 127] = acc
+        recent[here] = acc
+        v_second += acc - int(recent[old])
+        mean = ((v_second >> 3) * 315 >> 12) - _SIGNAL_ZERO
+        out = acc - (int(recent[(here - NARROW) & 127]) << 1)
+        n_slope += out + int(recent[(here - 2 * NARROW) & 127])
+        narrow += n_slope
+        state[signal] = ((narrow >> 6) * _NARROW_SHARE >> 15) - mean
+        out = acc - (int(recent[(here - WIDE) & 127]) << 1)
+        w_slope += out + int(recent[(here - 2 * WIDE) & 127])
+        wide += w_slope
+        state[signal + 13] = ((wide >> 6) * _WIDE_SHARE >> 15) - mean
+        signal += 1
         acc = (acc >> 1) * 1066
         out = acc + u1 + u_rest
         u_rest = out & 16383
@@ -364,11 +398,19 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
     state[_FILTERS + 7] = u2
     state[_FILTERS + 8] = u_rest
     state[_VELOCITY] = velocity
+    state[_SMOOTHING] = v_second
+    state[_SMOOTHING + 1] = b_second
+    state[_SMOOTHING + 2] = n_slope
+    state[_SMOOTHING + 3] = narrow
+    state[_SMOOTHING + 4] = w_slope
+    state[_SMOOTHING + 5] = wide
+    state[_SMOOTHING + 6] = b_slope
+    state[_SMOOTHING + 7] = braking
 
 
 @micropython.viper
-def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
-    """Smooth accelerations by two moving averages and confirm their maxima. What FrontEnd.advance returns.
+def _find_peaks(state: ptr32, count: int) -> int:
+    """Confirm the maxima of the finders' signals, and end the frame. What there is to look at.
 
     A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
     hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
@@ -378,23 +420,12 @@ def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
     news = 0
     bit = 1
     base = _FINDERS
-    index = 0
-    start = state[_INDEX]
-    end = start + count
-    while state[base]:
-        window = state[base + _WINDOW]
-        plane = state[base + _PLANE]
-        share = state[base + _SHARE]
-        second = (state[base + _SECOND] << sh) >> sh
-        once = state[base + _ONCE]
-        twice = (state[base + _TWICE] << sh) >> sh
-        slot = state[base + _SLOT]
+    index = state[_INDEX]
+    at = _SIGNALS
+    for _ in range(state[_HOW_MANY]):
         falling = state[base + _FALLING]
-        extreme = (state[base + _EXTREME] << sh) >> sh
+        extreme = state[base + _EXTREME]
         extreme_index = state[base + _EXTREME_INDEX]
-        low = (state[base + _LOW] << sh) >> sh
-        slots_end = base + _SUMS + window
-        index = start
         since = index - state[base + _DELAY] - state[base + _LAST_PEAK]
         hysteresis = state[base + _TYPICAL] * 15
         if since > 60:
@@ -408,61 +439,51 @@ def _find_peaks(recent: ptr16, state: ptr32, count: int) -> int:
         if index == 0:
             hysteresis = 1
         found = 0
-        while index < end:
-            new = int(recent[plane + (index & 127)])
-            once += new - int(recent[plane + ((index - window) & 127)])
-            # 104 samples ago.
-            second += new - int(recent[plane + ((index + 24) & 127)])
-            twice += once - state[slot]
-            state[slot] = once
-            slot += 1
-            if slot == slots_end:
-                slot -= window
-            # Divided by the window squared and by 104, as products: a division is a call.
-            signal = ((twice >> 6) * share >> 15) - ((second >> 3) * 315 >> 12)
+        to_index = index - at
+        end = at + count
+        while at < end:
+            signal = state[at]
             if falling:
                 if signal < extreme:
                     extreme = signal
-                    extreme_index = index
+                    extreme_index = at + to_index
                 elif signal - extreme >= hysteresis:
                     falling = 0
-                    low = extreme
+                    state[base + _LOW] = extreme
                     extreme = signal
-                    extreme_index = index
+                    extreme_index = at + to_index
             elif signal > extreme:
                 extreme = signal
-                extreme_index = index
+                extreme_index = at + to_index
             elif extreme - signal >= hysteresis:
+                swing = extreme - state[base + _LOW]
                 if found < 4:
                     state[base + _PEAKS + found * 2] = extreme_index
-                    state[base + _PEAKS + 1 + found * 2] = extreme - low
+                    state[base + _PEAKS + 1 + found * 2] = swing
                     found += 1
-                if bit == 1 and extreme - low >= SLOW_SWING_MIN:
+                if bit == 1 and swing >= SLOW_SWING_MIN:
                     place = _KEPT_PEAKS + 2 * state[_KEPT]
                     state[place] = extreme_index
-                    state[place + 1] = extreme - low
+                    state[place + 1] = swing
                     state[_KEPT] = (state[_KEPT] + 1) % PEAKS_KEPT
                 state[base + _LAST_PEAK] = extreme_index
                 falling = 1
                 extreme = signal
-                extreme_index = index
-            index += 1
-        state[base + _SECOND] = second
-        state[base + _ONCE] = once
-        state[base + _TWICE] = twice
-        state[base + _SLOT] = slot
+                extreme_index = at + to_index
+            at += 1
         state[base + _FALLING] = falling
         state[base + _EXTREME] = extreme
         state[base + _EXTREME_INDEX] = extreme_index
-        state[base + _LOW] = low
         state[base + _FOUND] = found
         if found:
             news |= bit
         bit <<= 1
         base += _FINDER_WORDS
+        at += 13 - count
     news &= state[_LISTENED]
-    state[_INDEX] = end
-    if end >= state[_WAKE]:
+    index += count
+    state[_INDEX] = index
+    if index >= state[_WAKE]:
         news |= WAKE
     cosine = 0
     for c in range(3):
@@ -489,7 +510,7 @@ def _advance(
             at = (resampling[_TAKEN] - 13) * 6
             _orient(samples, at, state, 13)
             _filter(samples, at, ring, recent, state, 13)
-        news = int(_find_peaks(recent, state, 13))
+        news = int(_find_peaks(state, 13))
     return news
 
 
@@ -593,31 +614,25 @@ def add_sums(total: ptr32, sums: ptr32, scale: int, sh: int):
 
 
 class PeakFinder:
-    """Confirmed maxima of an acceleration, smoothed by two moving averages of `window` samples.
+    """Confirmed maxima of an acceleration that two moving averages smooth.
 
-    `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal. `bit`: set in what
-    FrontEnd.advance returns if there are new ones. A part of the front end's state, from `place` on.
+    `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal. `bit`: what
+    `look` is told if there are new ones. A part of the front end's state, from `place` on.
     """
 
-    def __init__(self, state, place, window, braking, bit):
-        self.window = window
+    def __init__(self, state, place, delay, bit):
+        self.delay = delay
         self.bit = bit
-        self.delay = window - 1 - (_BRAKING_AHEAD if braking else 0)
-        self._braking = braking
         self._state = state
         self._place = place
         self.restart()
 
     def restart(self):
         state, place = self._state, self._place
-        state[place + _WINDOW] = self.window
-        state[place + _PLANE] = _RECENT if self._braking else 0
-        state[place + _SHARE] = 512 * 4096 // (self.window * self.window)
+        for i in range(_FINDER_WORDS):
+            state[place + i] = 0
         state[place + _DELAY] = self.delay
-        state[place + _SLOT] = place + _SUMS
-        state[place + _ONCE] = _ONCE_ZERO
-        for i in range(self.window):
-            state[place + _SUMS + i] = _ONCE_ZERO
+        state[place + _EXTREME] = state[place + _LOW] = _SIGNAL_ZERO
 
     @property
     def found_at(self):
@@ -650,24 +665,28 @@ class PeakFinder:
 
 
 class FrontEnd:
-    """Turns samples into the ring and the finders' peaks. resampler: cuts the samples into frames."""
+    """Turns samples into the ring and the finders' peaks. resampler: cuts the samples into frames.
+
+    look: to be set by the owner; called with what there is to look at, PEAKS, WAKE, TILTED, added up; returns whether
+    to pause there.
+    """
 
     def __init__(self, resampler, mounting=None, on_trunk=True):
         self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
         self._mounting = mounting
-        self._resampling = resampler.state
-        self._frame = resampler.frame
+        self.look = None
         self._recent = array("h", bytes(2 * 2 * _RECENT))
-        kinds = [(NARROW, False)]
+        delays = [NARROW - 1]
         if on_trunk:
-            kinds.append((WIDE, False))
+            delays.append(WIDE - 1)
         if on_trunk and mounting:
-            kinds.append((WIDE, True))
-        self.state = array("i", bytes(4 * (_FINDERS + len(kinds) * _FINDER_WORDS + 1)))
+            delays.append(WIDE - 1 - _BRAKING_AHEAD)
+        self.state = array("i", bytes(4 * (_FINDERS + len(delays) * _FINDER_WORDS)))
         self.finders = []
-        for window, braking in kinds:
+        for delay in delays:
             place = _FINDERS + len(self.finders) * _FINDER_WORDS
-            self.finders.append(PeakFinder(self.state, place, window, braking, 1 << len(self.finders)))
+            self.finders.append(PeakFinder(self.state, place, delay, 1 << len(self.finders)))
+        self._arrays = resampler.state, resampler.frame, self.state, self.ring, self._recent
         self.restart()
 
     def restart(self):
@@ -675,6 +694,7 @@ class FrontEnd:
         state = self.state
         for i in range(len(state)):
             state[i] = 0
+        state[_HOW_MANY] = len(self.finders)
         state[_LISTENED] = PEAKS
         state[_WATCHED] = _NEVER_TILTED
         for i in range(len(self.ring)):
@@ -713,28 +733,33 @@ class FrontEnd:
         return dot_q14(vector, self.state, 0, _UP)
 
     def wake_at(self, index):
-        """Have advance() return WAKE when this many samples have been taken, until told otherwise."""
+        """Have `look` called with WAKE when this many samples have been taken, until told otherwise."""
         self.state[_WAKE] = index
 
     def listen(self, bits):
-        """Of which finders advance() reports peaks: their bits, or PEAKS."""
+        """Of which finders `look` is told peaks: their bits, or PEAKS."""
         self.state[_LISTENED] = bits
 
     def advance(self, samples, count):
-        """Take samples, frame by frame, until there is something to look at: PEAKS, WAKE, TILTED, added up.
-
-        0 when they are used up; else call it again with the same samples.
-        """
-        return _advance(samples, self._resampling, self._frame, self.state, self.ring, self._recent, count)
+        """Take samples until `look` pauses: True, call it again with the same samples. Else False."""
+        resampling, frame, state, ring, recent = self._arrays
+        while True:
+            news = _advance(samples, resampling, frame, state, ring, recent, count)
+            if not news:
+                return False
+            if self.look(news):
+                return True
 
     def feed(self, frame, count):
-        """Take `count` (at most FRAME) samples at 104 Hz, resampled already. What there is to look at, or 0."""
+        """Take `count` (at most FRAME) samples at 104 Hz, resampled already."""
         _orient(frame, 0, self.state, count)
         _filter(frame, 0, self.ring, self._recent, self.state, count)
-        return _find_peaks(self._recent, self.state, count)
+        news = _find_peaks(self.state, count)
+        if news:
+            self.look(news)
 
     def watch_posture(self, gravity, least_cosine):
-        """Have advance() return TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
+        """Have `look` called with TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
         state = self.state
         state[_WATCHED] = least_cosine if gravity else _NEVER_TILTED
         for i in range(3):

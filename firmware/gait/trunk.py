@@ -30,14 +30,19 @@ class TrunkTracker:
 
     def __init__(self, resampler, mounting=None, in_pocket=False, model=None):
         self.front = FrontEnd(resampler, mounting, not in_pocket)
+        # Take samples, resampled; True: look at `settled` and `events`, then call again with the same samples.
+        self.advance = self.front.advance
+        # Take at most a frame of samples at 104 Hz.
+        self.feed = self.front.feed
         self.settled = []
         self.events = []
         self._mounting = mounting
         self._model = model
         self._clip = ClipWatch(self.front, mounting) if mounting else None
         clip_words = self._clip.words if self._clip else array("i", bytes(4 * CLIP_WORDS))
-        self._walk = Walk(self.front, clip_words, model is not None)
+        self._walk = Walk(self.front, clip_words, self._see_to, model is not None)
         self._walk.know_forward(mounting is not None)
+        self.front.look = self._walk.look
         self._detector = StepDetector(self.front, self._walk, mounting, not in_pocket)
         self.walking = False
 
@@ -46,22 +51,6 @@ class TrunkTracker:
         self.front.restart()
         self._detector.restart()
         self.walking = False
-
-    def advance(self, samples, count):
-        """Take samples, resampled. True: look at `settled` and `events`, then call again with the same samples."""
-        advance, look = self.front.advance, self._look
-        news = advance(samples, count)
-        while news:
-            if look(news):
-                return True
-            news = advance(samples, count)
-        return False
-
-    def feed(self, frame, count):
-        """Take at most a frame of samples at 104 Hz."""
-        news = self.front.feed(frame, count)
-        if news:
-            self._look(news)
 
     def finish(self):
         """No more samples follow these: settle everything."""
@@ -87,27 +76,17 @@ class TrunkTracker:
         self.front.wake_at(0)
         return True
 
-    def _look(self, news):
-        """Whether there is something to report."""
+    def _see_to(self, what, news=0):
+        """Do what the Walk asks for, until all that can be settled is. Whether there may be something to report."""
         walk = self._walk
-        what = walk.look(news)
+        if what == SETTLED:
+            walk.take_settled(self.settled)
+            return True
         if what == SHUT:
             self._detector.collect(news)
             if self._detector.tilted_steps >= _TILTED_STEPS:
                 self._mistrust(self.front.index)
-                self._see_to(walk.look(0))
-                return True
-            what = walk.look(0)
-            self.walking = walk.unsettled
-        if what == SETTLED:
-            walk.take_settled(self.settled)
-        elif what:
-            self._see_to(what)
-        return what != 0
-
-    def _see_to(self, what):
-        """Do what Walk.look() asks for, until all that can be settled is."""
-        walk = self._walk
+            what = walk.go_on()
         if what & CLOSED:
             self._detector.close()
         what &= JUDGE | MOVED | DRIFTED
@@ -126,6 +105,7 @@ class TrunkTracker:
                 judged.words[W_TAKEN] = 1
         walk.take_settled(self.settled)
         self.walking = walk.unsettled
+        return True
 
     def _weigh(self):
         """The oldest step that waits, a Footfall, and what the model says of it."""

@@ -104,7 +104,7 @@ _NO_STEP = const(258)
 _TOTAL = const(274)
 _WORDS = const(290)
 
-# What look() asks for, or says: a verdict; the clip moved; the forward axis may be corrected. Added to it: the gate
+# What is to be done: a verdict is asked for; the clip moved; the forward axis may be corrected. Added to it: the gate
 # has closed; steps were settled. Or by itself: the gate is closed, and what is new was not looked at.
 JUDGE = const(1)
 MOVED = const(2)
@@ -314,16 +314,19 @@ def _look(track: ptr32, state: ptr32, ring: ptr16, clip: ptr32, news: int) -> in
 class Walk:
     """Steps from the peaks of `front`, a FrontEnd.
 
-    clip: words of a ClipWatch; None: nobody settles, the steps are to be taken with take(). model: whether look()
-    asks for each verdict.
+    clip: words of a ClipWatch; None: nobody settles, the steps are to be taken with take(). see_to: called where
+    there is more to do than look() can, with that and the news; returns whether to pause there. model: whether
+    that is asked for each verdict.
     """
 
-    def __init__(self, front, clip=None, model=False):
+    def __init__(self, front, clip=None, see_to=None, model=False):
         self.track = array("i", bytes(4 * _WORDS))
         self._front = front
         self._state = front.state
         self._ring = front.ring
         self._clip = clip
+        self._see_to = see_to
+        self._arrays = self.track, self._state, self._ring, clip
         track = self.track
         track[_SHIFT] = WORD_SHIFT
         track[_INDEX_AT] = INDEX_AT
@@ -408,8 +411,15 @@ class Walk:
         return _follow(self.track, self._state, self._ring, news)
 
     def look(self, news):
-        """Follow while the gate is open, and settle. 0, or what is to be done. With no news: it has been seen to."""
-        return _look(self.track, self._state, self._ring, self._clip, news)
+        """Follow while the gate is open, and settle. Whether to pause; see FrontEnd."""
+        track, state, ring, clip = self._arrays
+        what = _look(track, state, ring, clip, news)
+        return what != 0 and self._see_to(what, news)
+
+    def go_on(self):
+        """After SHUT was seen to: follow if the gate is open now, and settle. 0, or what is to be done."""
+        track, state, ring, clip = self._arrays
+        return _look(track, state, ring, clip, 0)
 
     def settle(self, verdict=-1):
         """Go on settling. verdict: the answer to JUDGE, if that was asked for. 0, or what is to be done."""
