@@ -494,10 +494,17 @@ def _find_peaks(state: ptr32, count: int) -> int:
 
 
 @micropython.viper
-def _advance(
-    samples: ptr16, resampling: ptr32, frame: ptr16, state: ptr32, ring: ptr16, recent: ptr16, count: int
-) -> int:
-    """Take frames until one brings something: what _find_peaks returned; 0 when the samples are used up."""
+def _advance(samples: ptr16, count: int, arrays) -> int:
+    """Take frames until one brings something: what _find_peaks returned; 0 when the samples are used up.
+
+    arrays: a tuple of the resampler's state and frame, state, ring, recent. (More than 11 words of arguments and
+    variables would have the caller's frame allocated.)
+    """
+    resampling = ptr32(arrays[0])
+    frame = ptr16(arrays[1])
+    state = ptr32(arrays[2])
+    ring = ptr16(arrays[3])
+    recent = ptr16(arrays[4])
     news = 0
     while news == 0:
         where = int(next_frame(resampling, samples, frame, count, 0))
@@ -742,9 +749,8 @@ class FrontEnd:
 
     def advance(self, samples, count):
         """Take samples until `look` pauses: True, call it again with the same samples. Else False."""
-        resampling, frame, state, ring, recent = self._arrays
         while True:
-            news = _advance(samples, resampling, frame, state, ring, recent, count)
+            news = _advance(samples, count, self._arrays)
             if not news:
                 return False
             if self.look(news):

@@ -299,10 +299,14 @@ def _settle(track: ptr32, state: ptr32, clip: ptr32, verdict: int) -> int:
 
 
 @micropython.viper
-def _look(track: ptr32, state: ptr32, ring: ptr16, clip: ptr32, news: int) -> int:
+def _look(arrays, news: int) -> int:
+    """arrays: a tuple of track, state, ring, clip."""
+    track = ptr32(arrays[0])
+    state = ptr32(arrays[1])
+    clip = ptr32(arrays[3])
     closed = 0
     if track[_OPEN]:
-        closed = int(_follow(track, state, ring, news))
+        closed = int(_follow(track, state, ptr16(arrays[2]), news))
     elif news:
         return SHUT
     what = int(_settle(track, state, clip, -1)) + closed
@@ -412,14 +416,12 @@ class Walk:
 
     def look(self, news):
         """Follow while the gate is open, and settle. Whether to pause; see FrontEnd."""
-        track, state, ring, clip = self._arrays
-        what = _look(track, state, ring, clip, news)
+        what = _look(self._arrays, news)
         return what != 0 and self._see_to(what, news)
 
     def go_on(self):
         """After SHUT was seen to: follow if the gate is open now, and settle. 0, or what is to be done."""
-        track, state, ring, clip = self._arrays
-        return _look(track, state, ring, clip, 0)
+        return _look(self._arrays, 0)
 
     def settle(self, verdict=-1):
         """Go on settling. verdict: the answer to JUDGE, if that was asked for. 0, or what is to be done."""

@@ -1,5 +1,7 @@
 """Viper's pointers for an interpreter that has no viper emitter: 16 bits load zero-extended, stores keep 16 bits."""
 
+import builtins
+
 
 class Words16:
     def __init__(self, words):
@@ -10,6 +12,10 @@ class Words16:
 
     def __setitem__(self, i, value):
         self._words[i] = ((value & 0xFFFF) ^ 0x8000) - 0x8000
+
+
+builtins.ptr16 = Words16
+builtins.ptr32 = lambda words: words
 
 
 def viper(kinds):
