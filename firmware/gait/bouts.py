@@ -21,15 +21,17 @@ class BoutTracker:
         self._run_steps = self._run_first = 0
 
     def feed(self, index, direction):
+        if direction == self._direction:
+            self._run_direction = direction
+            self._steps += 1
+            self._last = index
+            return
         if direction != self._run_direction:
             self._run_direction = direction
             self._run_steps = 0
             self._run_first = index
         self._run_steps += 1
-        if direction == self._direction:
-            self._steps += 1
-            self._last = index
-        elif self._run_steps == RUN_STEPS:
+        if self._run_steps == RUN_STEPS:
             self._close(index)
             self._direction = direction
             self._steps = RUN_STEPS

@@ -55,7 +55,7 @@ class Calibrator:
     def __init__(self, rate_millihz=104000, placement="waist"):
         self._resampler = Resampler(rate_millihz)
         self._front = FrontEnd(self._resampler)
-        self._front.look = self._look
+        self._front.attend(self._look, None, None)
         self._walk = Walk(self._front)
         self._detector = StepDetector(self._front, self._walk)
         self._strides = []
@@ -63,7 +63,7 @@ class Calibrator:
         if placement == "shoe":
             from firmware.gait.shoe import StrideTracker
 
-            self._tracker = StrideTracker(None, self._strides)
+            self._tracker = StrideTracker(strides=self._strides)
         self.steps_min = self.STRIDES_MIN if self._tracker else self.STEPS_MIN
         self.steps = 0
         self.reason = "no steps yet: walk ten steps straight ahead"
@@ -107,12 +107,12 @@ class Calibrator:
         self.reason = ""
         return Mounting(up, forward, quality)
 
-    def _look(self, news):
+    def _look(self, _, news):
         self._detector.feed(news)
         # The newest step may still be replaced by a larger peak.
         while self._walk.waiting > 1:
             self._learn(self._walk.take())
-        return False
+        return 0
 
     def _learn_stride(self, level, up):
         direction = array("i", (0, 0, 0))

@@ -99,7 +99,7 @@ def packed(direction, confidence):
 def together(step, before, after):
     """(sums, samples, steps): a quarter of the sums of a Footfall and its neighbours, and how much they cover."""
     words = _side_by_side(step, before, after)
-    _add_up(words, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
+    judge(words, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
     sums = words[3 * STEP_WORDS :]
     return sums, sums[W_SAMPLES], sums[_STEPS]
 
@@ -114,14 +114,17 @@ def _side_by_side(step, before, after):
 
 
 @micropython.viper
-def _add_up(words: ptr32, before: int, step: int, after: int, total: int):
+def judge(words: ptr32, before: int, step: int, after: int, total: int) -> int:
+    """The verdict on the step whose words begin at words[step]; a neighbour that is not known has no samples.
+
+    total: where the sums are written.
+    """
     sh = int(WORD_SHIFT)
     for k in range(8):
         value = (((words[before + k] << sh) >> sh) >> 2) + (((words[step + k] << sh) >> sh) >> 2)
         words[total + k] = value + (((words[after + k] << sh) >> sh) >> 2)
-    words[total + _W_SAMPLES] = (
-        words[before + _W_SAMPLES] + words[step + _W_SAMPLES] + words[after + _W_SAMPLES]
-    )
+    samples = words[before + _W_SAMPLES] + words[step + _W_SAMPLES] + words[after + _W_SAMPLES]
+    words[total + _W_SAMPLES] = samples
     steps = 0
     if words[before + _W_SAMPLES]:
         steps += 1
@@ -130,17 +133,6 @@ def _add_up(words: ptr32, before: int, step: int, after: int, total: int):
     if words[after + _W_SAMPLES]:
         steps += 1
     words[total + _STEPS] = steps
-
-
-@micropython.viper
-def judge(words: ptr32, before: int, step: int, after: int, total: int) -> int:
-    """The verdict on the step whose words begin at words[step]; a neighbour that is not known has no samples.
-
-    total: where there is room for the sums.
-    """
-    _add_up(words, before, step, after, total)
-    samples = words[total + _W_SAMPLES]
-    steps = words[total + _STEPS]
     if samples == 0:
         return _UNDECIDED
     rho = int(_rho(words, total))

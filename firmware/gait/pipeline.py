@@ -47,7 +47,7 @@ class Pipeline:
         if placement == "shoe":
             from firmware.gait.shoe import StrideTracker
 
-            self._tracker = StrideTracker(mounting, resampler=self._resampler)
+            self._tracker = StrideTracker(self._resampler, self._settle, mounting)
         else:
             from firmware.gait.trunk import TrunkTracker
 
@@ -56,7 +56,7 @@ class Pipeline:
                 mounting = model = None
             if model:
                 self.model_id += "+" + model.name
-            self._tracker = TrunkTracker(self._resampler, mounting, in_pocket, model)
+            self._tracker = TrunkTracker(self._resampler, self._settle, mounting, in_pocket, model)
         self._advance = self._tracker.advance
         self._noticed = self._tracker.events
         self._steps = []
@@ -122,19 +122,16 @@ class Pipeline:
         self._tracker.finish()
         self._report()
 
+    def _settle(self, index, direction, confidence):
+        contact = self._resampler.input_index(index) + self._origin
+        self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
+        self._bouts.feed(contact, direction)
+        self._in_bout = True
+
     def _report(self):
-        tracker = self._tracker
-        settled = tracker.settled
-        if settled:
-            self._in_bout = True
-            for index, direction, confidence in settled:
-                contact = self._resampler.input_index(index) + self._origin
-                self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
-                self._bouts.feed(contact, direction)
-            settled.clear()
         while self._noticed:
             index, kind, detail = self._noticed.pop(0)
             self._events.append((self._resampler.input_index(index) + self._origin, kind, detail))
-        if self._in_bout and not tracker.walking:
+        if self._in_bout and not self._tracker.walking:
             self._in_bout = False
             self._bouts.end(self.sample_index)

@@ -1,7 +1,7 @@
 """Strides of a clip on the shoe: from one stance to the next, how far and which way the foot went.
 
-Input: frames of 6-channel samples at 104 Hz. Output: `settled`, (contact index, direction, confidence) in
-order, one for each stride of this foot, and `events`, (index, kind, detail).
+Input: 6-channel samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence), in order, one for
+each stride of this foot, and `events`, (index, kind, detail).
 
 A foot in stance is still and, shoe after shoe, lies as it lay before (shoe_stance.py). Between two stances
 the gyroscope gives its attitude, and the accelerometer its velocity, which must be zero again at the end
@@ -50,11 +50,12 @@ class StrideTracker:
     """mounting: its forward axis is the toe's; None: it is unknown, see shoe_toe.py.
 
     strides: a list to which (where the stride went, level, Q14; up, Q14), in the clip's axes at its start,
-    is appended for each stride but a pivot, for calibration; None: nobody wants them. resampler: see advance().
+    is appended for each stride but a pivot, for calibration; None: nobody wants them. resampler, on_step: not
+    needed for that.
     """
 
-    def __init__(self, mounting=None, strides=None, resampler=None):
-        self.settled = []
+    def __init__(self, resampler=None, on_step=None, mounting=None, strides=None):
+        self._on_step = on_step
         self.events = []
         self._strides = strides
         self._resampler = resampler
@@ -83,12 +84,12 @@ class StrideTracker:
         self._waiting.clear()
 
     def advance(self, samples, count):
-        """Take samples, resampled. True: look at `settled` and `events`, then call again with the same samples."""
+        """Take samples. True: look at `events` and `walking`, then call again with the same samples."""
         resampler = self._resampler
         while resampler.take(samples, count):
             walking = self.walking
             self.feed(resampler.frame, FRAME)
-            if self.settled or self.events or self.walking is not walking:
+            if self.events or self.walking is not walking:
                 return True
         return False
 
@@ -174,4 +175,5 @@ class StrideTracker:
                 elif not (finished or stride.pivoted or stride.contact < oldest):
                     return
             waiting.pop(0)
-            self.settled.append((stride.contact, stride.direction, stride.confidence))
+            if self._on_step:
+                self._on_step(stride.contact, stride.direction, stride.confidence)

@@ -11,7 +11,7 @@ LSB. Output:
   acceleration smoothed by two moving averages (symmetric, so all frequencies are equally late) minus the mean of
   the last second. Unit 0.122 mg. The narrow one times a step well; the wide one sees one peak where a foot strikes
   twice, toe and then heel, as in walking backward; the third looks at acceleration to the rear.
-- a call of `look` where any of this needs a look. Ordinary bytecode runs only then.
+- a call of whoever attends, where any of this needs a look. Ordinary bytecode runs only where there is more to do.
 
 "Vertical" is the direction of gravity, a low-pass of 1 s; "forward" is the mounting's forward axis laid into the
 horizontal plane, so a clip may sit on a sloping belly. Without a mounting any horizontal axis stands in for
@@ -495,18 +495,18 @@ def _find_peaks(state: ptr32, count: int) -> int:
 
 @micropython.viper
 def _advance(samples: ptr16, count: int, arrays) -> int:
-    """Take frames until one brings something: what _find_peaks returned; 0 when the samples are used up.
+    """Take frames, and look wherever one brings something, until there is something to do. 0: samples used up.
 
-    arrays: a tuple of the resampler's state and frame, state, ring, recent. (More than 11 words of arguments and
-    variables would have the caller's frame allocated.)
+    arrays: a tuple of the resampler's state and frame, state, ring, recent, look and its context. (More than 11 words
+    of arguments and variables would have the caller's frame allocated.)
     """
     resampling = ptr32(arrays[0])
     frame = ptr16(arrays[1])
     state = ptr32(arrays[2])
     ring = ptr16(arrays[3])
     recent = ptr16(arrays[4])
-    news = 0
-    while news == 0:
+    look = arrays[5]
+    while True:
         where = int(next_frame(resampling, samples, frame, count, 0))
         if where == 0:
             return 0
@@ -518,7 +518,10 @@ def _advance(samples: ptr16, count: int, arrays) -> int:
             _orient(samples, at, state, 13)
             _filter(samples, at, ring, recent, state, 13)
         news = int(_find_peaks(state, 13))
-    return news
+        if news:
+            what = int(look(arrays[6], news))
+            if what:
+                return what
 
 
 @micropython.viper
@@ -623,8 +626,8 @@ def add_sums(total: ptr32, sums: ptr32, scale: int, sh: int):
 class PeakFinder:
     """Confirmed maxima of an acceleration that two moving averages smooth.
 
-    `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal. `bit`: what
-    `look` is told if there are new ones. A part of the front end's state, from `place` on.
+    `delay` is how many samples the smoothing comes late; indices are those of the smoothed signal. `bit`: set in the
+    news if there are new ones. A part of the front end's state, from `place` on.
     """
 
     def __init__(self, state, place, delay, bit):
@@ -672,16 +675,11 @@ class PeakFinder:
 
 
 class FrontEnd:
-    """Turns samples into the ring and the finders' peaks. resampler: cuts the samples into frames.
-
-    look: to be set by the owner; called with what there is to look at, PEAKS, WAKE, TILTED, added up; returns whether
-    to pause there.
-    """
+    """Turns samples into the ring and the finders' peaks. resampler: cuts the samples into frames."""
 
     def __init__(self, resampler, mounting=None, on_trunk=True):
         self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
         self._mounting = mounting
-        self.look = None
         self._recent = array("h", bytes(2 * 2 * _RECENT))
         delays = [NARROW - 1]
         if on_trunk:
@@ -695,6 +693,15 @@ class FrontEnd:
             self.finders.append(PeakFinder(self.state, place, delay, 1 << len(self.finders)))
         self._arrays = resampler.state, resampler.frame, self.state, self.ring, self._recent
         self.restart()
+
+    def attend(self, look, context, see_to):
+        """Who looks at the frames that bring something.
+
+        look(context, news), best a kernel: news is what there is, PEAKS, WAKE, TILTED, added up; returns what is to
+        be done, 0 for nothing. see_to(what): does it, and returns whether advance() is to pause there.
+        """
+        self._arrays = self._arrays[:5] + (look, context)
+        self._see_to = see_to
 
     def restart(self):
         """Begin anew, as after switching on."""
@@ -740,20 +747,20 @@ class FrontEnd:
         return dot_q14(vector, self.state, 0, _UP)
 
     def wake_at(self, index):
-        """Have `look` called with WAKE when this many samples have been taken, until told otherwise."""
+        """Have a look at WAKE when this many samples have been taken, until told otherwise."""
         self.state[_WAKE] = index
 
     def listen(self, bits):
-        """Of which finders `look` is told peaks: their bits, or PEAKS."""
+        """Of which finders peaks are looked at: their bits, or PEAKS."""
         self.state[_LISTENED] = bits
 
     def advance(self, samples, count):
-        """Take samples until `look` pauses: True, call it again with the same samples. Else False."""
+        """Take samples until there is a pause: True, call it again with the same samples. Else False."""
         while True:
-            news = _advance(samples, count, self._arrays)
-            if not news:
+            what = _advance(samples, count, self._arrays)
+            if not what:
                 return False
-            if self.look(news):
+            if self._see_to(what):
                 return True
 
     def feed(self, frame, count):
@@ -762,10 +769,13 @@ class FrontEnd:
         _filter(frame, 0, self.ring, self._recent, self.state, count)
         news = _find_peaks(self.state, count)
         if news:
-            self.look(news)
+            *_, look, context = self._arrays
+            what = look(context, news)
+            if what:
+                self._see_to(what)
 
     def watch_posture(self, gravity, least_cosine):
-        """Have `look` called with TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
+        """Have a look at TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
         state = self.state
         state[_WATCHED] = least_cosine if gravity else _NEVER_TILTED
         for i in range(3):

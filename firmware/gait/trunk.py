@@ -1,7 +1,7 @@
 """Steps of a clip on the trunk, or in a pocket: front end, step detector and direction put together.
 
-Input: frames at 104 Hz. Output, both to be taken: `settled`, (contact index at 104 Hz, direction, confidence) in
-order; `events`, (index at 104 Hz, kind, detail).
+Input: samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence), in order; and `events`, to be
+taken, (index at 104 Hz, kind, detail).
 
 Event "wrong_clip", detail the degrees by which gravity has moved: the clip sits otherwise than calibrated (clip.py),
 or there were steps while it was tilted by more than 45 degrees. From then on steps settle as unknown, until
@@ -15,7 +15,7 @@ from firmware.gait.direction import decide, packed
 from firmware.gait.mounting import Mounting
 from firmware.gait.signals import W_TAKEN, FrontEnd
 from firmware.gait.steps import StepDetector
-from firmware.gait.walk import CLOSED, DRIFTED, JUDGE, MOVED, SETTLED, SHUT, Walk
+from firmware.gait.walk import CLOSED, DRIFTED, JUDGE, MOVED, NEWS_SHIFT, SETTLED, SHUT, Walk
 
 # So many steps while the clip is tilted by more than 45 degrees are not made lying down.
 _TILTED_STEPS = 12
@@ -28,21 +28,21 @@ class TrunkTracker:
     some are not settled yet.
     """
 
-    def __init__(self, resampler, mounting=None, in_pocket=False, model=None):
+    def __init__(self, resampler, on_step, mounting=None, in_pocket=False, model=None):
         self.front = FrontEnd(resampler, mounting, not in_pocket)
-        # Take samples, resampled; True: look at `settled` and `events`, then call again with the same samples.
+        # Take samples; True: look at `events` and `walking`, then call again with the same samples.
         self.advance = self.front.advance
         # Take at most a frame of samples at 104 Hz.
         self.feed = self.front.feed
-        self.settled = []
+        self._on_step = on_step
         self.events = []
         self._mounting = mounting
         self._model = model
         self._clip = ClipWatch(self.front, mounting) if mounting else None
         clip_words = self._clip.words if self._clip else array("i", bytes(4 * CLIP_WORDS))
-        self._walk = Walk(self.front, clip_words, self._see_to, model is not None)
+        self._walk = Walk(self.front, clip_words, model is not None)
         self._walk.know_forward(mounting is not None)
-        self.front.look = self._walk.look
+        self._walk.attend(self._see_to)
         self._detector = StepDetector(self.front, self._walk, mounting, not in_pocket)
         self.walking = False
 
@@ -76,14 +76,14 @@ class TrunkTracker:
         self.front.wake_at(0)
         return True
 
-    def _see_to(self, what, news=0):
-        """Do what the Walk asks for, until all that can be settled is. Whether there may be something to report."""
+    def _see_to(self, what):
+        """Do what the Walk asks for, until all that can be settled is. Whether `events` or `walking` may be new."""
         walk = self._walk
         if what == SETTLED:
-            walk.take_settled(self.settled)
-            return True
-        if what == SHUT:
-            self._detector.collect(news)
+            walk.report(self._on_step)
+            return False
+        if what & SHUT:
+            self._detector.collect(what >> NEWS_SHIFT)
             if self._detector.tilted_steps >= _TILTED_STEPS:
                 self._mistrust(self.front.index)
             what = walk.go_on()
@@ -103,7 +103,7 @@ class TrunkTracker:
             what = walk.settle(verdict)
             if judged and walk.settled > settled:
                 judged.words[W_TAKEN] = 1
-        walk.take_settled(self.settled)
+        walk.report(self._on_step)
         self.walking = walk.unsettled
         return True
 

@@ -105,13 +105,14 @@ _TOTAL = const(274)
 _WORDS = const(290)
 
 # What is to be done: a verdict is asked for; the clip moved; the forward axis may be corrected. Added to it: the gate
-# has closed; steps were settled. Or by itself: the gate is closed, and what is new was not looked at.
+# has closed; steps were settled. Or the gate is closed, and the news, in the bits above, were not looked at.
 JUDGE = const(1)
 MOVED = const(2)
 DRIFTED = const(3)
 CLOSED = const(4)
 SETTLED = const(8)
 SHUT = const(16)
+NEWS_SHIFT = const(5)
 
 
 @micropython.viper
@@ -308,7 +309,7 @@ def _look(arrays, news: int) -> int:
     if track[_OPEN]:
         closed = int(_follow(track, state, ptr16(arrays[2]), news))
     elif news:
-        return SHUT
+        return SHUT + (news << NEWS_SHIFT)
     what = int(_settle(track, state, clip, -1)) + closed
     if track[_SETTLED]:
         what += SETTLED
@@ -318,18 +319,16 @@ def _look(arrays, news: int) -> int:
 class Walk:
     """Steps from the peaks of `front`, a FrontEnd.
 
-    clip: words of a ClipWatch; None: nobody settles, the steps are to be taken with take(). see_to: called where
-    there is more to do than look() can, with that and the news; returns whether to pause there. model: whether
-    that is asked for each verdict.
+    clip: words of a ClipWatch; None: nobody settles, the steps are to be taken with take(). model: whether each
+    verdict is asked for.
     """
 
-    def __init__(self, front, clip=None, see_to=None, model=False):
+    def __init__(self, front, clip=None, model=False):
         self.track = array("i", bytes(4 * _WORDS))
         self._front = front
         self._state = front.state
         self._ring = front.ring
         self._clip = clip
-        self._see_to = see_to
         self._arrays = self.track, self._state, self._ring, clip
         track = self.track
         track[_SHIFT] = WORD_SHIFT
@@ -414,10 +413,9 @@ class Walk:
         """While the gate is open, see to what FrontEnd.advance returned. CLOSED: it has closed, else 0."""
         return _follow(self.track, self._state, self._ring, news)
 
-    def look(self, news):
-        """Follow while the gate is open, and settle. Whether to pause; see FrontEnd."""
-        what = _look(self._arrays, news)
-        return what != 0 and self._see_to(what, news)
+    def attend(self, see_to):
+        """Follow while the gate is open, and settle, whenever there is news; see_to(what): what is to be done."""
+        self._front.attend(_look, self._arrays, see_to)
 
     def go_on(self):
         """After SHUT was seen to: follow if the gate is open now, and settle. 0, or what is to be done."""
@@ -431,12 +429,15 @@ class Walk:
         """Whether steps can have a direction."""
         self.track[_KNOWN] = known
 
-    def take_settled(self, settled):
-        """Append (contact index, direction, confidence) of what is settled."""
+    def report(self, on_step):
+        """Call on_step(contact index, direction, confidence) for what is settled."""
         track = self.track
-        for at in range(_SETTLED_STEPS, _SETTLED_STEPS + 2 * track[_SETTLED], 2):
-            settled.append((track[at], track[at + 1] >> _DIRECTION_SHIFT, track[at + 1] & 127))
-        track[_SETTLED] = 0
+        at = _SETTLED_STEPS
+        while track[_SETTLED]:
+            verdict = track[at + 1]
+            on_step(track[at], verdict >> _DIRECTION_SHIFT, verdict & 127)
+            at += 2
+            track[_SETTLED] -= 1
 
     def take(self):
         """The oldest step that waits, as a Footfall."""
