@@ -1,7 +1,7 @@
 """Steps of a clip on the trunk, or in a pocket: front end, step detector and direction put together.
 
-Input: samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence), in order; and `events`, to be
-taken, (index at 104 Hz, kind, detail).
+Input: samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence), in order; and `events`, to
+be taken, (index at 104 Hz, kind, detail).
 
 Event "wrong_clip", detail the degrees by which gravity has moved: the clip sits otherwise than calibrated (clip.py),
 or there were steps while it was tilted by more than 45 degrees. From then on steps settle as unknown, until
