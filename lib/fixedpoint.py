@@ -23,6 +23,9 @@ def isqrt(n: int) -> int:
         return n
     r = 1
     rest = n
+    while rest > 255:
+        rest >>= 8
+        r <<= 4
     while rest > 0:
         rest >>= 2
         r <<= 1

@@ -110,6 +110,7 @@ def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
     assert walk._STEP_WORDS == signals.STEP_WORDS
     assert (walk._PEAKS, walk._TILTED) == (signals.PEAKS, signals.TILTED)
     assert (walk._FORWARD, walk._UNKNOWN) == (FORWARD, UNKNOWN)
+    assert (direction.FORWARD, direction.BACKWARD, direction.UNKNOWN) == (FORWARD, BACKWARD, UNKNOWN)
     assert walk._DIRECTION_SHIFT == direction._DIRECTION_SHIFT
     assert signals._TAKEN == resample._TAKEN
 

@@ -38,10 +38,9 @@ from micropython import const
 
 from firmware.gait.signals import S_FORWARD2, S_VERTICAL2, STEP_WORDS, W_SAMPLES
 
-DIRECTIONS = ("forward", "backward", "sideways", "unknown")
+# As in __init__.py: viper knows no other module's constants.
 FORWARD = const(0)
 BACKWARD = const(1)
-SIDEWAYS = const(2)
 UNKNOWN = const(3)
 
 # Words of a step, as in signals.py: viper knows no other module's constants.

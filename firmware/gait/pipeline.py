@@ -12,9 +12,9 @@ once and never revised. How the samples are cut into blocks changes only `decide
 
 from collections import namedtuple
 
+from firmware.gait import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN
 from firmware.gait.bouts import BoutTracker
-from firmware.gait.direction import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN
-from firmware.gait.resample import Resampler
+from firmware.gait.resample import RATE_MILLIHZ, Resampler
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
 
@@ -43,6 +43,8 @@ class Pipeline:
         self.sample_index = 0
         self._origin = 0
         self._resampler = Resampler(rate_millihz)
+        # Where the rate is that of the gait code, indices are alike.
+        self._input_index = None if rate_millihz == RATE_MILLIHZ else self._resampler.input_index
         # Only the tracker that is worn is loaded: the other one would cost a tenth of a small device's heap.
         if placement == "shoe":
             from firmware.gait.shoe import StrideTracker
@@ -123,7 +125,7 @@ class Pipeline:
         self._report()
 
     def _settle(self, index, direction, confidence):
-        contact = self._resampler.input_index(index) + self._origin
+        contact = (self._input_index(index) if self._input_index else index) + self._origin
         self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
         self._bouts.feed(contact, direction)
         self._in_bout = True

@@ -130,8 +130,6 @@ class Resampler:
 
     def input_index(self, output_index):
         """Which input sample lies at or just before output `output_index`, since the last restart."""
-        if self.rate_millihz == RATE_MILLIHZ:
-            return output_index
         # output * rate / 104000, split so that nothing exceeds a small int within 119 days.
         whole, milli = self.rate_millihz // 1000, self.rate_millihz % 1000
         seconds, rest = output_index // 104, output_index % 104

@@ -26,7 +26,7 @@ from array import array
 
 from micropython import const
 
-from firmware.gait.direction import UNKNOWN
+from firmware.gait import UNKNOWN
 from firmware.gait.resample import FRAME
 from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, SWING_WORDS, StanceFinder
 from firmware.gait.shoe_strapdown import Strapdown

@@ -32,7 +32,7 @@ from array import array
 from fixedpoint import ONE_Q14
 from micropython import const
 
-from firmware.gait.direction import BACKWARD, FORWARD, SIDEWAYS, UNKNOWN
+from firmware.gait import BACKWARD, FORWARD, SIDEWAYS, UNKNOWN
 from firmware.gait.shoe_vectors import UPRIGHT, blend, dot, level_cosine
 
 _IN_PLACE_MM = const(150)

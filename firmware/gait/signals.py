@@ -100,8 +100,9 @@ _SMOOTHING = const(
     121
 )  # sums over the last second, vertical and braking; for each signal its slope, then itself
 _SIGNALS = const(129)  # of each finder, the frame's, plus 2**20
-_HOW_MANY = const(168)  # finders
-_FINDERS = const(169)
+_HOW_MANY = const(168)  # finders; whether the braking one, the third, rests
+_RESTING = const(169)
+_FINDERS = const(170)
 
 # For kernels of other modules.
 INDEX_AT, WAKE_AT = _INDEX, _WAKE
@@ -308,6 +309,7 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
     wide = (state[_SMOOTHING + 5] << sh) >> sh
     b_slope = (state[_SMOOTHING + 6] << sh) >> sh
     braking = (state[_SMOOTHING + 7] << sh) >> sh
+    resting = state[_RESTING]
     signal = _SIGNALS
     end = at + count * 6
     while at < end:
@@ -323,9 +325,9 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
         acc = (x * fx + y * fy + z * fz - f0) >> 12
         if acc >> 16:
             acc = 0 if acc < 0 else 65535
-        if state[_HOW_MANY] == 3:
-            out = acc ^ 65535
-            recent[128 + here] = out
+        out = acc ^ 65535
+        recent[128 + here] = out
+        if resting == 0:
             b_second += out - int(recent[128 + old])
             out -= int(recent[128 + ((here - WIDE) & 127)]) << 1
             b_slope += out + int(recent[128 + ((here - 2 * WIDE) & 127)])
@@ -409,6 +411,32 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
 
 
 @micropython.viper
+def _wake_braking(recent: ptr16, state: ptr32):
+    """Have the braking finder go on after a rest, in a valley. Its sums are those of the last second, as ever."""
+    index = state[_INDEX] - 1
+    second = 0
+    slope = 0
+    smooth = 0
+    for ago in range(104):
+        acc = int(recent[128 + ((index - ago) & 127)]) - 32767
+        second += acc
+        if ago < WIDE:
+            slope += acc
+            smooth += acc * (ago + 1)
+        elif ago < 2 * WIDE:
+            slope -= acc
+            smooth += acc * (2 * WIDE - 1 - ago)
+    state[_SMOOTHING + 1] = second
+    state[_SMOOTHING + 6] = slope
+    state[_SMOOTHING + 7] = smooth
+    base = _FINDERS + 2 * _FINDER_WORDS
+    state[base + _FALLING] = 1
+    state[base + _EXTREME] = ((smooth >> 6) * _WIDE_SHARE >> 15) - ((second >> 3) * 315 >> 12) + _SIGNAL_ZERO
+    state[base + _EXTREME_INDEX] = index
+    state[_RESTING] = 0
+
+
+@micropython.viper
 def _find_peaks(state: ptr32, count: int) -> int:
     """Confirm the maxima of the finders' signals, and end the frame. What there is to look at.
 
@@ -422,7 +450,7 @@ def _find_peaks(state: ptr32, count: int) -> int:
     base = _FINDERS
     index = state[_INDEX]
     at = _SIGNALS
-    for _ in range(state[_HOW_MANY]):
+    for _ in range(state[_HOW_MANY] - state[_RESTING]):
         falling = state[base + _FALLING]
         extreme = state[base + _EXTREME]
         extreme_index = state[base + _EXTREME_INDEX]
@@ -485,9 +513,9 @@ def _find_peaks(state: ptr32, count: int) -> int:
     state[_INDEX] = index
     if index >= state[_WAKE]:
         news |= WAKE
-    cosine = 0
-    for c in range(3):
-        cosine += ((state[_UP + c] << sh) >> sh) * ((state[_POSTURE + c] << sh) >> sh)
+    cosine = ((state[_UP] << sh) >> sh) * ((state[_POSTURE] << sh) >> sh)
+    cosine += ((state[_UP + 1] << sh) >> sh) * ((state[_POSTURE + 1] << sh) >> sh)
+    cosine += ((state[_UP + 2] << sh) >> sh) * ((state[_POSTURE + 2] << sh) >> sh)
     if cosine >> 14 <= ((state[_WATCHED] << sh) >> sh):
         news |= TILTED
     return news
@@ -506,8 +534,14 @@ def _advance(samples: ptr16, count: int, arrays) -> int:
     ring = ptr16(arrays[3])
     recent = ptr16(arrays[4])
     look = arrays[5]
+    where = 0
     while True:
-        where = int(next_frame(resampling, samples, frame, count, 0))
+        taken = resampling[_TAKEN] + 13
+        if where == 2 and taken <= count:
+            # Frame after frame lies in the samples.
+            resampling[_TAKEN] = taken
+        else:
+            where = int(next_frame(resampling, samples, frame, count, 0))
         if where == 0:
             return 0
         if where == 1:
@@ -751,8 +785,14 @@ class FrontEnd:
         self.state[_WAKE] = index
 
     def listen(self, bits):
-        """Of which finders peaks are looked at: their bits, or PEAKS."""
-        self.state[_LISTENED] = bits
+        """Of which finders peaks are looked at: their bits, or PEAKS. The braking one rests where it is left out."""
+        state = self.state
+        state[_LISTENED] = bits
+        if len(self.finders) == 3:
+            rests = not bits & self.finders[2].bit
+            if state[_RESTING] and not rests:
+                _wake_braking(self._recent, state)
+            state[_RESTING] = rests
 
     def advance(self, samples, count):
         """Take samples until there is a pause: True, call it again with the same samples. Else False."""

@@ -92,17 +92,18 @@ _DIRECTION = const(21)
 _WEIGHED = const(22)
 _WITH_NEXT = const(23)
 # How many steps are settled and not taken, and for each where it touched down and the verdict.
+# A slow rhythm of five strides comes with nine steps; one more may have waited.
+_ROOM = const(10)
 _SETTLED = const(24)
 _SETTLED_STEPS = const(25)
 # How many wait to be settled, and words for each, after those of the last one settled.
-_WAITING = const(49)
-_RECORDS = const(50)
-_FIRST = const(66)
-_ROOM = const(12)
+_WAITING = const(_SETTLED_STEPS + 2 * _ROOM)
+_RECORDS = const(_WAITING + 1)
+_FIRST = const(_RECORDS + _STEP_WORDS)
 # Two more: no step, and sums.
-_NO_STEP = const(258)
-_TOTAL = const(274)
-_WORDS = const(290)
+_NO_STEP = const(_FIRST + _ROOM * _STEP_WORDS)
+_TOTAL = const(_NO_STEP + _STEP_WORDS)
+_WORDS = const(_TOTAL + _STEP_WORDS)
 
 # What is to be done: a verdict is asked for; the clip moved; the forward axis may be corrected. Added to it: the gate
 # has closed; steps were settled. Or the gate is closed, and the news, in the bits above, were not looked at.
@@ -122,8 +123,8 @@ def _append(track: ptr32, state: ptr32, ring: ptr16, index: int, swing: int, pre
         return
     track[_WAITING] = waiting
     at = _RECORDS + waiting * _STEP_WORDS
-    for k in range(_STEP_WORDS):
-        track[at + k] = 0
+    for k in range(3):
+        track[at + _W_UP + k] = 0
     track[at + _W_INDEX] = index
     track[at + _W_SWING] = swing
     track[at + _W_BRAKING] = track[_BRAKING]
