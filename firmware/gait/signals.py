@@ -42,10 +42,12 @@ _CHANNELS = 4
 FORWARD_ACC, LEFT_ACC, VERTICAL_ACC, VERTICAL_VELOCITY = 0, 1, 2, 3
 # The longest interval that `measure` covers: 1.5 s. 156 products of 2048 * 2048 stay below 2**30.
 SUM_SAMPLES_MAX = const(156)
-PEAKS_MAX = 4
 # A peak of the narrow finder is remembered from this swing on: less is breathing.
 SLOW_SWING_MIN = const(UNITS_PER_G * 22 // 1000)
 _HYSTERESIS_MIN = const(UNITS_PER_G * 15 // 1000)
+# Nothing for 0.58 s: whatever comes next is a start, a stop or a turn, and small. For 2 s: forget what was usual.
+_LATE_SAMPLES = const(60)
+_FORGET_SAMPLES = const(208)
 
 # Words of a step (rhythm.py), first the sums over its interval: what direction and coherence are made from. S(a b)
 # is the sum of products.
@@ -92,13 +94,13 @@ _TURN = const(31)  # the frame's sum of the gyroscope
 _WAKE = const(34)
 _WATCHED = const(35)  # the cosine below which the wearer is tilted, and the vertical to compare with
 _POSTURE = const(36)
+# One a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
 _HEADINGS = const(39)
-_KEPT = const(71)  # how many peaks of the narrow finder were kept, and the newest of them
+_KEPT = const(71)  # where the next peak of the narrow finder goes, and (index, swing) of the newest of them
 _KEPT_PEAKS = const(72)
 _LISTENED = const(120)  # bits of the finders whose peaks are of interest
-_SMOOTHING = const(
-    121
-)  # sums over the last second, vertical and braking; for each signal its slope, then itself
+# Sums over the last second, vertical and braking; for each signal its slope, then itself.
+_SMOOTHING = const(121)
 _SIGNALS = const(129)  # of each finder, the frame's, plus 2**20
 _HOW_MANY = const(168)  # finders; whether the braking one, the third, rests
 _RESTING = const(169)
@@ -107,8 +109,7 @@ _FINDERS = const(170)
 # For kernels of other modules.
 INDEX_AT, WAKE_AT = _INDEX, _WAKE
 
-# Headings, one a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
-PEAKS_KEPT = const(24)
+_PEAKS_KEPT = const(24)
 
 # Words of a finder, from its place in the state on.
 _DELAY = const(0)
@@ -456,15 +457,16 @@ def _find_peaks(state: ptr32, count: int) -> int:
         extreme_index = state[base + _EXTREME_INDEX]
         since = index - state[base + _DELAY] - state[base + _LAST_PEAK]
         hysteresis = state[base + _TYPICAL] * 15
-        if since > 60:
+        if since > _LATE_SAMPLES:
             hysteresis = state[base + _TYPICAL] * 6
-            if since > 208:
+            if since > _FORGET_SAMPLES:
                 hysteresis = 0
                 state[base + _TYPICAL] = 0
         hysteresis //= 100
         if hysteresis < _HYSTERESIS_MIN:
             hysteresis = _HYSTERESIS_MIN
         if index == 0:
+            # It may begin in the middle of a walk.
             hysteresis = 1
         found = 0
         to_index = index - at
@@ -493,7 +495,7 @@ def _find_peaks(state: ptr32, count: int) -> int:
                     place = _KEPT_PEAKS + 2 * state[_KEPT]
                     state[place] = extreme_index
                     state[place + 1] = swing
-                    state[_KEPT] = (state[_KEPT] + 1) % PEAKS_KEPT
+                    state[_KEPT] = (state[_KEPT] + 1) % _PEAKS_KEPT
                 state[base + _LAST_PEAK] = extreme_index
                 falling = 1
                 extreme = signal
@@ -607,7 +609,7 @@ def measure(ring: ptr16, words: ptr32, at: int, state: ptr32, previous: int):
         place = (place + 4) & 2047
         rise = value - before
         before = value
-        # The filter cannot step by more than 0.3 of its range.
+        # The filter lets it rise by 750 at most.
         value = rise * rise
         edge2 += value
         if rise > 0:
@@ -641,8 +643,8 @@ def largest_kept(state: ptr32, first: int, last: int) -> int:
     best = -1
     most = 0
     delay = state[_FINDERS + _DELAY]
-    for k in range(PEAKS_KEPT):
-        at = _KEPT_PEAKS + 2 * ((state[_KEPT] + k) % PEAKS_KEPT)
+    for k in range(_PEAKS_KEPT):
+        at = _KEPT_PEAKS + 2 * ((state[_KEPT] + k) % _PEAKS_KEPT)
         index = state[at] - delay
         if first < index and index < last and state[at + 1] > most:
             best = index
