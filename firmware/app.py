@@ -21,16 +21,7 @@ from firmware.boards import board
 from firmware.button import Button
 from firmware.calibration import DONE, FAILED, STANDING, WALKING, Calibration
 from firmware.clock import Clock
-from firmware.cues import (
-    CALIBRATED,
-    CALIBRATING,
-    ERROR,
-    IDENTIFY,
-    PAIRING_OPEN,
-    WALK_NOW,
-    CuePlayer,
-    CuePolicy,
-)
+from firmware.cues import CuePlayer, CuePolicy
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 from firmware.link import protocol
@@ -56,7 +47,7 @@ _FIRST_YEAR = 2025
 _RTC_AWAKE_MS = 1000
 _RTC_ASLEEP_MS = 60_000
 _CALIBRATE_PRESSES = 3
-_CALIBRATION_CUES = {STANDING: CALIBRATING, WALKING: WALK_NOW, DONE: CALIBRATED, FAILED: ERROR}
+_CALIBRATION_CUES = {STANDING: "calibrating", WALKING: "walk_now", DONE: "calibrated", FAILED: "error"}
 
 
 def _reset_cause():
@@ -167,12 +158,12 @@ class Device:
         self._radio.open_window()
 
     def _on_radio_window(self):
-        self._cues.play(PAIRING_OPEN)
+        self._cues.play("pairing_open")
 
     def _confirm_clip(self):
         """The wearer says that the clip sits as it should."""
         self._trust_clip(self._pipeline.confirm_clip())
-        self._cues.play(CALIBRATED)
+        self._cues.play("calibrated")
 
     def _trust_clip(self, mounting):
         """Keep `mounting` (None: nothing new) and ask for nothing any more."""
@@ -191,7 +182,7 @@ class Device:
         if action == protocol.CALIBRATE_START:
             calibration.start()
             gc.collect()
-            self._cues.play(CALIBRATING)
+            self._cues.play("calibrating")
         elif action == protocol.CALIBRATE_CANCEL:
             calibration.cancel()
         elif action == protocol.CALIBRATE_CONFIRM:
@@ -267,7 +258,7 @@ class Device:
                 self._clip_doubted = True
             pattern = self._cue_policy.on_event(index, kind, detail)
             if pattern is not None and self._cues.play(pattern):
-                self.logbook.add_cue(max(self._sample_clock.ms_at(index), 0), pattern)
+                self.logbook.add_cue(max(self._sample_clock.ms_at(index), 0), steplog.PATTERNS.index(pattern))
 
     def _on_gap(self):
         """Samples are missing: settle what is known with the times known so far, then start anew."""
@@ -304,7 +295,7 @@ class Device:
 
     def identify(self):
         """Buzz so that the wearer knows which device this is."""
-        self._cues.play(IDENTIFY)
+        self._cues.play("identify")
 
     def status(self):
         """The values of protocol.FIELDS."""

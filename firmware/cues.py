@@ -1,35 +1,49 @@
 """What the wearer feels: which event makes which vibration pattern, and the player that plays it.
 
-`CuePolicy` is pure: events of the gait pipeline in, pattern numbers out (indices into steplog.PATTERNS); replay on a
-laptop runs the same one. `CuePlayer` plays patterns on a motor and an LED without blocking anybody.
+Patterns have names: those of steplog.PATTERNS, by whose numbers the log knows them. `CuePolicy` is pure: events of
+the gait pipeline in, names out; replay on a laptop runs the same one. `CuePlayer` plays patterns on a motor and an
+LED without blocking anybody.
 """
 
 import asyncio
 
+from micropython import const
+
 from firmware.gait.direction import BACKWARD
 from firmware.steplog import PATTERNS
 
-BACKWARD_STARTED = PATTERNS.index("backward_started")
-IDENTIFY = PATTERNS.index("identify")
-ERROR = PATTERNS.index("error")
-CALIBRATION_WANTED = PATTERNS.index("calibration_wanted")
-CALIBRATING = PATTERNS.index("calibrating")
-WALK_NOW = PATTERNS.index("walk_now")
-CALIBRATED = PATTERNS.index("calibrated")
-PAIRING_OPEN = PATTERNS.index("pairing_open")
-
-# Each pattern: (on ms, off ms) pairs, in the order of PATTERNS. A bare motor needs about 50 ms to spin up, so
-# nothing shorter is felt.
+# The shapes, in the order of PATTERNS: a buzz of 100 ms, 200 ms, 400 ms or 800 ms is . - = or #; a blank is a longer
+# pause. A bare motor needs about 50 ms to spin up, so nothing much shorter than a dot is felt.
 _SHAPES = (
-    ((120, 0),),
-    ((200, 100), (200, 100), (400, 0)),
-    ((60, 60), (60, 60), (60, 60), (60, 0)),
-    ((400, 200), (80, 80), (80, 0)),
-    ((400, 0),),
-    ((80, 80), (80, 0)),
-    ((120, 80), (400, 0)),
-    ((60, 60), (60, 60), (400, 0)),
+    "-",
+    "--=",
+    "....",
+    "= ..",
+    "=",
+    "..",
+    ".=",
+    "..=",
+    "==",
+    "== ==",
+    "---",
+    ".",
+    ".-.-=",
+    "--",
+    ".-",
+    "=-.",
+    "-=-",
+    ".",
+    "#",
+    "#.",
+    ". -",
+    "- .",
+    "",
+    "=.",
+    ".-=",
 )
+_BUZZ_MS = {".": 100, "-": 200, "=": 400, "#": 800}
+_PAUSE_MS = const(100)
+_LONG_PAUSE_MS = const(250)
 _QUEUE_LENGTH = 4
 # Asking for a calibration at every bout would be a nag: once in half an hour of samples.
 _ASK_AGAIN_SAMPLES = 30 * 60 * 104
@@ -46,13 +60,13 @@ class CuePolicy:
         self._ask_at = 0
 
     def on_event(self, index, kind, detail):
-        """Pattern number, or None. Arguments as Pipeline.take_events() gives them."""
+        """Name of the pattern, or None. Arguments as Pipeline.take_events() gives them."""
         if kind == "bout_opened" and detail == BACKWARD:
-            return BACKWARD_STARTED
+            return "backward_started"
         wanted = kind == "wrong_clip" or (kind == "bout_opened" and not self._calibrated)
         if wanted and index >= self._ask_at:
             self._ask_at = index + _ASK_AGAIN_SAMPLES
-            return CALIBRATION_WANTED
+            return "calibration_wanted"
         return None
 
 
@@ -66,11 +80,14 @@ class CuePlayer:
         self._waiting = []
         self._wake = asyncio.Event()
 
-    def play(self, pattern):
-        """Queue a pattern; True if it will be felt. Where too many wait it is dropped: late cues only confuse."""
+    def play(self, name):
+        """Queue a pattern of steplog.PATTERNS; True if it will be felt.
+
+        Where too many wait it is dropped: late cues only confuse.
+        """
         if len(self._waiting) >= _QUEUE_LENGTH:
             return False
-        self._waiting.append(pattern)
+        self._waiting.append(_SHAPES[PATTERNS.index(name)])
         self._wake.set()
         return self.strength > 0
 
@@ -81,13 +98,14 @@ class CuePlayer:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._waiting:
-                    for on_ms, off_ms in _SHAPES[self._waiting.pop(0)]:
-                        self._motor.run(self.strength)
-                        self._set_led(True)
-                        await asyncio.sleep_ms(on_ms)
-                        self._motor.stop()
-                        self._set_led(False)
-                        await asyncio.sleep_ms(off_ms)
+                    for sign in self._waiting.pop(0):
+                        if sign != " ":
+                            self._motor.run(self.strength)
+                            self._set_led(True)
+                            await asyncio.sleep_ms(_BUZZ_MS[sign])
+                            self._motor.stop()
+                            self._set_led(False)
+                        await asyncio.sleep_ms(_LONG_PAUSE_MS if sign == " " else _PAUSE_MS)
         finally:
             self._motor.stop()
             self._set_led(False)

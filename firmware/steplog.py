@@ -64,6 +64,23 @@ PATTERNS = (
     "walk_now",
     "calibrated",
     "pairing_open",
+    "unstable",
+    "fall",
+    "slow_down",
+    "pace",
+    "goal",
+    "backward_ended",
+    "paired",
+    "low_battery",
+    "changed_gait",
+    "countdown",
+    "test_started",
+    "test_ended",
+    "warm_up",
+    "cool_down",
+    "count",
+    "cues_off",
+    "cues_on",
 )
 SOURCES = ("host", "device clock")
 

@@ -28,7 +28,6 @@ from firmware.cues import CuePolicy  # noqa: E402
 from firmware.gait.calibrator import Calibrator  # noqa: E402
 from firmware.gait.mounting import Mounting  # noqa: E402
 from firmware.gait.pipeline import Pipeline  # noqa: E402
-from firmware.steplog import PATTERNS  # noqa: E402
 
 BLOCK = 26
 CHANNELS = 6
@@ -97,7 +96,7 @@ def replay(job):
             print(json.dumps(("event", index, kind)))
             pattern = cues.on_event(index, kind, detail)
             if pattern is not None:
-                print(json.dumps(("cue", pipeline.sample_index, PATTERNS[pattern])))
+                print(json.dumps(("cue", pipeline.sample_index, pattern)))
 
     def process(block, count):
         pipeline.process(block, count)
