@@ -125,10 +125,12 @@ class Characteristic:
         if not self._writable:
             raise ValueError("Not supported")
         with DeviceTimeout(None, timeout_ms):
-            if not self._captured:
+            if not self._capture:
                 await self._written.wait()
-        if not self._capture:
-            return self._writer
+                return self._writer
+            # A flag that is still set tells of a write that has been taken already.
+            while not self._captured:
+                await self._written.wait()
         first = self._captured.pop(0)
         if self._captured:
             self._written.set()
