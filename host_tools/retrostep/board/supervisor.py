@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import tty
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -715,6 +714,8 @@ class _Life:
     """One interpreter process: its terminal, its control channel."""
 
     def __init__(self, description: dict[str, Any], path: Path, heap: int, extra_rom: list[Path]) -> None:
+        import tty
+
         self.tty, slave = os.openpty()
         tty.setraw(slave)
         os.set_blocking(self.tty, False)

@@ -6,8 +6,6 @@ import queue
 import select
 import sys
 import tempfile
-import termios
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -114,6 +112,10 @@ def _keys() -> Iterator[bool]:
     if not sys.stdin.isatty():
         yield False
         return
+    # Windows has neither module, and must still list the commands.
+    import termios
+    import tty
+
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
     try:
