@@ -1,44 +1,25 @@
 """The wearer's database: one SQLite file that keeps every record as the device wrote it.
 
-Tables: `devices` (id, board, firmware ...), `logs` (one per device and log id, with the cursor `next_sequence`),
-`records` (sequence, kind, payload). Records are the truth; days, bouts and times are derived from them when asked
-(history.py), so that a better derivation needs no new sync. A batch of records and the cursor behind it change in
-one transaction: an interrupted sync leaves neither a hole nor a duplicate.
+Records are the truth; steps, days and bouts are derived from them (derived.py), so that a better derivation needs no
+new sync. A batch of records and the cursor behind it change in one transaction: an interrupted sync leaves neither a
+hole nor a duplicate. The tables are in migrations.py and docs/database.md; a file of an older version is copied
+beside itself and brought up to date when it is opened.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE devices (
-    id TEXT PRIMARY KEY,
-    board TEXT NOT NULL,
-    firmware TEXT NOT NULL,
-    last_sync_utc_ms INTEGER
-) STRICT;
-CREATE TABLE logs (
-    id INTEGER PRIMARY KEY,
-    device_id TEXT NOT NULL REFERENCES devices (id),
-    log_id INTEGER NOT NULL,
-    next_sequence INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (device_id, log_id)
-) STRICT;
-CREATE TABLE records (
-    log INTEGER NOT NULL REFERENCES logs (id),
-    sequence INTEGER NOT NULL,
-    kind INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    PRIMARY KEY (log, sequence)
-) STRICT, WITHOUT ROWID;
-"""
+from retrostep.migrations import MIGRATIONS, SCHEMA_VERSION, statements
+
+# How long another program may hold the file before that is an error.
+_BUSY_TIMEOUT_S = 20.0
 
 
 class StoreError(Exception):
@@ -48,6 +29,15 @@ class StoreError(Exception):
 def default_path() -> Path:
     """Where the database lives unless told otherwise."""
     return user_data_path("retrostep", appauthor=False) / "retrostep.sqlite3"
+
+
+def free_path(path: Path) -> Path:
+    """`path`, or `path` with the first number behind it that no file has."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
 
 
 class Store:
@@ -62,13 +52,18 @@ class Store:
             raise StoreError(f"no database at {path}: sync a device first, or name another with --db")
         with self._reported():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # The device prunes what was acknowledged: a commit must be on the disk, whatever this SQLite's default.
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._migrate()
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S)
+            try:
+                self._db.row_factory = sqlite3.Row
+                self._db.execute("PRAGMA journal_mode = WAL")
+                # The device prunes what was acknowledged: a commit must be on the disk, whatever this SQLite's
+                # default.
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("PRAGMA foreign_keys = ON")
+                self._migrate()
+            except BaseException:
+                self._db.close()
+                raise
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -85,17 +80,26 @@ class Store:
                 "name another with --db"
             ) from error
 
+    def _version(self) -> int:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} has schema version {version}, this tool knows up to {SCHEMA_VERSION}: update retrostep"
+            )
+        return version
+
     def _migrate(self) -> None:
-        with self._transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
+        version = self._version()
+        if version == SCHEMA_VERSION:
+            return
+        if version:
+            self.backup(free_path(self.path.with_name(f"{self.path.name}.version-{version}")))
+        with self.transaction():
+            # Read again: another program may have been quicker.
+            for script in MIGRATIONS[self._version() :]:
+                for statement in statements(script):
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise StoreError(
-                    f"{self.path} has schema version {version}, this tool knows {SCHEMA_VERSION}: update retrostep"
-                )
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def __enter__(self) -> Store:
         return self
@@ -104,56 +108,76 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that is done on the connection inside happens, or none of it."""
         with self._reported():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
+    def rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> Iterator[sqlite3.Row]:
+        """The rows of a query, one by one."""
+        with self._reported():
+            yield from self._db.execute(query, values)
+
+    def backup(self, to: Path) -> None:
+        """Write a copy of the whole database, also while it is in use, to the new file `to`."""
+        with self._reported():
+            if to.exists():
+                raise StoreError(f"{to} exists already: name a file that does not")
+            copy = sqlite3.connect(to)
+            try:
+                self._db.backup(copy)
+                # One file that can be moved: no write-ahead log beside it.
+                copy.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                copy.close()
+
     def open_log(self, status: dict[str, Any]) -> tuple[int, int]:
         """(log row, next sequence to read) for the device that gave `status`; both rows made if new."""
-        with self._transaction():
-            self._db.execute(
+        with self.transaction() as db:
+            db.execute(
                 "INSERT INTO devices (id, board, firmware) VALUES (:device_id, :board, :firmware)"
                 " ON CONFLICT (id) DO UPDATE SET board = excluded.board, firmware = excluded.firmware",
                 status,
             )
-            self._db.execute(
+            db.execute(
                 "INSERT INTO logs (device_id, log_id) VALUES (:device_id, :log_id) ON CONFLICT DO NOTHING",
                 status,
             )
-            row = self._db.execute(
+            row = db.execute(
                 "SELECT id, next_sequence FROM logs WHERE device_id = :device_id AND log_id = :log_id", status
             ).fetchone()
         return row["id"], row["next_sequence"]
 
     def add_batch(self, log: int, records: Iterable[tuple[int, int, bytes]], next_sequence: int) -> int:
         """Store (sequence, kind, payload) rows and move the cursor, all or nothing; returns how many were new."""
-        with self._transaction():
-            before = self._db.total_changes
-            self._db.executemany(
+        with self.transaction() as db:
+            before = db.total_changes
+            db.executemany(
                 "INSERT INTO records (log, sequence, kind, payload) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 ((log, *record) for record in records),
             )
-            added = self._db.total_changes - before
-            self._db.execute(
+            added = db.total_changes - before
+            db.execute(
                 "UPDATE logs SET next_sequence = max(next_sequence, ?) WHERE id = ?", (next_sequence, log)
             )
         return added
 
     def note_sync(self, device_id: str, utc_ms: int) -> None:
         """Remember when the device was synced last."""
-        self._db.execute("UPDATE devices SET last_sync_utc_ms = ? WHERE id = ?", (utc_ms, device_id))
+        with self.transaction() as db:
+            db.execute("UPDATE devices SET last_sync_utc_ms = ? WHERE id = ?", (utc_ms, device_id))
 
     def devices(self) -> list[dict[str, Any]]:
         """All devices with the number of their records."""
         return [
             dict(row)
-            for row in self._db.execute(
+            for row in self.rows(
                 "SELECT d.*, (SELECT count(*) FROM records r JOIN logs l ON r.log = l.id WHERE l.device_id = d.id)"
                 " AS records FROM devices d ORDER BY d.id"
             )
@@ -161,11 +185,11 @@ class Store:
 
     def logs(self) -> list[dict[str, Any]]:
         """All logs: id, device_id, log_id, next_sequence."""
-        return [dict(row) for row in self._db.execute("SELECT * FROM logs ORDER BY id")]
+        return [dict(row) for row in self.rows("SELECT * FROM logs ORDER BY id")]
 
     def records(self, log: int) -> Iterator[tuple[int, int, bytes]]:
         """(sequence, kind, payload) of a log, oldest first."""
-        for row in self._db.execute(
+        for row in self.rows(
             "SELECT sequence, kind, payload FROM records WHERE log = ? ORDER BY sequence", (log,)
         ):
             yield row["sequence"], row["kind"], row["payload"]
