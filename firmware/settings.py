@@ -3,6 +3,12 @@
     placement       "waist" | "shoe" | "pocket"
     mounting        hex text of a packed gait Mounting, or null: not calibrated, waist steps have no direction
     motor_percent   0..100, 0 = no vibration
+    cues_off        true: nothing vibrates, the light still tells (five presses of the button change it, too)
+    quiet_from, quiet_to   "HH:MM" local time: between them only what concerns safety or answers a press vibrates;
+                    no quiet hours where both are the same, or while the clock is unset
+    utc_offset_min  local time minus UTC in minutes, -720..840
+    pace_per_min    steps a minute of the metronome while walking backward, 40..200, or 0 = none
+    low_battery_mv  the battery is called low below it, 2500..4200, or 0 = never
     log_bytes       room for the step log, 65,536 .. 16,000,000
 
 A file that is damaged or holds a bad value is not obeyed: the defaults hold, the reason is printed, the file stays.
@@ -39,10 +45,34 @@ def _whole(low, high):
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
+def _time_of_day(value):
+    return isinstance(value, str) and minutes_of(value) is not None
+
+
+def _whole_or_zero(low, high):
+    inside = _whole(low, high)
+    return lambda value: inside(value) or (value == 0 and not isinstance(value, bool))
+
+
+def minutes_of(text):
+    """Minutes since midnight of "HH:MM", or None if it is no time of day."""
+    digits = text[:2] + text[3:]
+    if len(text) != 5 or text[2] != ":" or min(digits) < "0" or max(digits) > "9":
+        return None
+    hours, minutes = int(text[:2]), int(text[3:])
+    return hours * 60 + minutes if hours < 24 and minutes < 60 else None
+
+
 _RULES = {
     "placement": ("waist", _placement, "one of waist, shoe, pocket"),
     "mounting": (None, _mounting, "null or the hex text of a calibration"),
     "motor_percent": (80, _whole(0, 100), "a whole number 0 to 100"),
+    "cues_off": (False, lambda value: isinstance(value, bool), "true or false"),
+    "quiet_from": ("00:00", _time_of_day, 'a time of day such as "22:00"'),
+    "quiet_to": ("00:00", _time_of_day, 'a time of day such as "07:00"'),
+    "utc_offset_min": (0, _whole(-720, 840), "a whole number -720 to 840"),
+    "pace_per_min": (0, _whole_or_zero(40, 200), "0, or a whole number 40 to 200"),
+    "low_battery_mv": (3500, _whole_or_zero(2500, 4200), "0, or a whole number 2500 to 4200"),
     "log_bytes": (1_700_000, _whole(65_536, 16_000_000), "a whole number 65536 to 16000000"),
 }
 

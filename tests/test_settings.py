@@ -31,6 +31,16 @@ def test_a_change_outlives_a_restart(path):
         ("mounting", "xyz", "hex text"),
         ("log_bytes", 10, "65536"),
         ("colour", "red", "one of"),
+        ("cues_off", 1, "true or false"),
+        ("quiet_from", "24:00", "22:00"),
+        ("quiet_to", "7:00", "07:00"),
+        ("quiet_to", "07-00", "07:00"),
+        ("quiet_to", "\u00b27:00", "07:00"),
+        ("quiet_from", 2200, "22:00"),
+        ("utc_offset_min", 841, "-720 to 840"),
+        ("pace_per_min", 39, "0, or a whole number 40 to 200"),
+        ("pace_per_min", False, "0, or a whole number 40 to 200"),
+        ("low_battery_mv", 5000, "2500 to 4200"),
     ],
 )
 def test_a_bad_value_is_refused_with_what_was_expected(path, name, value, expected):
