@@ -143,7 +143,7 @@ class Device:
 
     def _make_cue_policy(self):
         known = self._mounting is not None and not self._clip_doubted
-        return CuePolicy(known or self.settings["placement"] == "pocket")
+        return CuePolicy(known or self._pipeline.placement == "pocket")
 
     def _on_presses(self, presses):
         if self._imu is not None and self._link.mark(self._imu.next_index, presses):
@@ -197,13 +197,28 @@ class Device:
         calibration = self._calibration
         if calibration.state == DONE:
             self._trust_clip(calibration.mounting)
-            self._pipeline.flush()
-            self._take_results()
-            self._pipeline = None
-            gc.collect()
-            self._pipeline = Pipeline(self.settings["placement"], self._mounting, RATE_MILLIHZ, self._model)
-            self._sample_clock.restart()
+            self._renew_pipeline()
         self._cues.play(_CALIBRATION_CUES[calibration.state])
+
+    def _renew_pipeline(self):
+        """Settle what is known and begin anew with the mounting there is now."""
+        self._pipeline.flush()
+        if self._sample_clock is not None:
+            self._take_results()
+            self._sample_clock.restart()
+        # The old one goes first: the heap has no room for both.
+        placement, self._pipeline = self._pipeline.placement, None
+        gc.collect()
+        self._pipeline = Pipeline(placement, self._mounting, RATE_MILLIHZ, self._model)
+
+    def apply_settings(self, names):
+        """A host has changed these settings: tell whoever keeps one (but those of settings._AT_START)."""
+        self._cues.strength = self.settings["motor_percent"]
+        if "mounting" in names:
+            self._mounting = _mounting(self.settings["mounting"])
+            self._clip_doubted = False
+            self._cue_policy = self._make_cue_policy()
+            self._renew_pipeline()
 
     def _set_led(self, on):
         self._led.value(board.LED_ON if on else 1 - board.LED_ON)
@@ -314,7 +329,7 @@ class Device:
             "next_sequence": journal.next_sequence,
             "acknowledged": journal.acknowledged,
             "uptime_s": self.clock.uptime_ms() // 1000,
-            "placement": self.settings["placement"],
+            "placement": self._pipeline.placement,
             "calibrated": 1 if self._mounting is not None else 0,
             "forward_steps": forward,
             "backward_steps": backward,

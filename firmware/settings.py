@@ -11,6 +11,11 @@
     low_battery_mv  the battery is called low below it, 2500..4200, or 0 = never
     log_bytes       room for the step log, 65,536 .. 16,000,000
 
+A name of its own is one line in _RULES: its default, a check, and what the check expects in words. Hosts can then
+read and write it at once (`retrostep settings`). If it must not be read back, its name goes into _SECRET; if it
+counts only from the next start on, into _AT_START; if somebody must hear of a change, Device.apply_settings()
+(firmware/app.py) tells them. A default must be a value that JSON can hold; null means "none".
+
 A file that is damaged or holds a bad value is not obeyed: the defaults hold, the reason is printed, the file stays.
 """
 
@@ -18,6 +23,7 @@ import json
 from binascii import unhexlify
 
 from journal import write_atomically
+from micropython import const
 
 from firmware.steplog import PLACEMENTS
 
@@ -75,14 +81,23 @@ _RULES = {
     "low_battery_mv": (3500, _whole_or_zero(2500, 4200), "0, or a whole number 2500 to 4200"),
     "log_bytes": (1_700_000, _whole(65_536, 16_000_000), "a whole number 65536 to 16000000"),
 }
+# Never told to anybody: a host sees only whether they are set.
+_SECRET = ()
+# What is read once, when the app starts.
+_AT_START = ("placement", "log_bytes")
+# Of a refused value an error shows so much.
+_SHOWN_CHARACTERS = const(60)
 
 
 def _check(name, value):
     if name not in _RULES:
-        raise SettingRefused("setting %r: expected one of %s" % (name, ", ".join(sorted(_RULES))))
+        raise SettingRefused(
+            "setting %s: expected one of %s" % (str(name)[:_SHOWN_CHARACTERS], ", ".join(sorted(_RULES)))
+        )
     _, valid, expected = _RULES[name]
     if not valid(value):
-        raise SettingRefused("setting %s: expected %s, got %r" % (name, expected, value))
+        got = "a bad value" if name in _SECRET else repr(value)[:_SHOWN_CHARACTERS]
+        raise SettingRefused("setting %s: expected %s, got %s" % (name, expected, got))
 
 
 class Settings:
@@ -91,17 +106,21 @@ class Settings:
     def __init__(self, path=PATH):
         self._path = path
         self._values = {name: rule[0] for name, rule in _RULES.items()}
+        self._load()
+        self._at_start = {name: self._values[name] for name in _AT_START}
+
+    def _load(self):
         try:
-            with open(path) as file:
+            with open(self._path) as file:
                 stored = json.load(file)
         except OSError:
             # No file: a device that was never set up.
             return
         except ValueError:
-            print("settings: %s is not JSON; using the defaults" % path)
+            print("settings: %s is not JSON; using the defaults" % self._path)
             return
         if not isinstance(stored, dict):
-            print("settings: %s holds no object; using the defaults" % path)
+            print("settings: %s holds no object; using the defaults" % self._path)
             return
         for name, value in stored.items():
             try:
@@ -115,6 +134,21 @@ class Settings:
 
     def change(self, name, value):
         """Set one and save all. Raises SettingRefused, or OSError if the file can't be written."""
-        _check(name, value)
-        self._values[name] = value
-        write_atomically(self._path, json.dumps(self._values).encode())
+        self.change_all({name: value})
+
+    def change_all(self, changes):
+        """Set several, all or none of them, and save. Raises SettingRefused, or OSError as change() does."""
+        for name, value in changes.items():
+            _check(name, value)
+        values = dict(self._values)
+        values.update(changes)
+        write_atomically(self._path, json.dumps(values).encode())
+        self._values = values
+
+    def shown(self):
+        """All settings as a host may see them: of the secret ones only whether they are set."""
+        return {name: value is not None if name in _SECRET else value for name, value in self._values.items()}
+
+    def waiting(self):
+        """Names of the settings that were changed and count only after a restart."""
+        return [name for name in _AT_START if self._values[name] != self._at_start[name]]

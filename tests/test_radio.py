@@ -539,7 +539,7 @@ def test_ble_commands_scan_pair_and_sync(desk, tmp_path, monkeypatch):
     paired = runner.invoke(app, ["pair", found[0]["address"]])
     assert "paired with device" in paired.stdout, paired.output
     db = str(tmp_path / "cli.sqlite3")
-    done = runner.invoke(app, ["sync", "--radio", found[0]["address"], "--db", db, "--json"])
+    done = runner.invoke(app, ["sync", "--address", found[0]["address"], "--db", db, "--json"])
     assert json.loads(done.stdout)["records"] > 200, done.output
     assert runner.invoke(app, ["sync", "--db", db]).exit_code == 2
 

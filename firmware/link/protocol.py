@@ -14,6 +14,8 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     CALIBRATE u8 0 ask, 1 start, 2 cancel,             u8 state (calibration.STATES), u8 steps so far, u8 quality
               3 the clip sits as it did                of the stored mounting, UTF-8 reason of a failure
     RAW      u8 1 on, 0 off                            u8 the same; then RAW_BLOCK and MARK messages, tag 0
+    SETTINGS - (read), or a JSON object: change these  JSON {"settings": all of them, "restart": [names of those
+                                                       that were changed and count only after a restart]}
     RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
              the pieces up to END, put together, are whole records
     END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now, u32 bytes of records sent
@@ -40,6 +42,7 @@ LIVE = 0x06
 IDENTIFY = 0x07
 CALIBRATE = 0x08
 RAW = 0x09
+SETTINGS = 0x0A
 ANSWER = 0x80
 RECORDS = 0x90
 END = 0x91
@@ -56,6 +59,7 @@ CALIBRATE_ASK, CALIBRATE_START, CALIBRATE_CANCEL, CALIBRATE_CONFIRM = range(4)
 
 MESSAGE_HEADER_BYTES = 2
 MAX_MESSAGE_BYTES = 560
+MAX_REQUEST_BYTES = 512
 MAX_READ_BYTES = 16384
 CHANNELS = 6
 STABILITY_NONE = 255

@@ -75,7 +75,7 @@ class _Link:
         self.refused = False
         self.paired = False
         self.session = None
-        self.inbox = packets.Assembler(packets.MAX_REQUEST_BYTES)
+        self.inbox = packets.Assembler(protocol.MAX_REQUEST_BYTES)
 
     @property
     def packet_bytes(self):
@@ -257,11 +257,11 @@ class RadioLink:
             write=True,
             write_no_response=True,
             capture=True,
-            max_len=packets.MAX_REQUEST_BYTES,
+            max_len=packets.MAX_PACKET_BYTES,
         )
         self._data = aioble.Characteristic(self._service, UUID(packets.DATA), notify=True)
         self._status = aioble.BufferedCharacteristic(
-            self._service, UUID(packets.STATUS), read=True, max_len=packets.MAX_REQUEST_BYTES
+            self._service, UUID(packets.STATUS), read=True, max_len=packets.MAX_PACKET_BYTES
         )
         self._protect(self._request, _FLAG_WRITE_ENCRYPTED)
         self._protect(self._status, _FLAG_READ_ENCRYPTED)
@@ -330,6 +330,8 @@ class RadioLink:
             if message is None:
                 continue
             session = link.open_session(self._device)
+            # A host that has had an answer counts on its bond.
+            self._save_bonds()
             try:
                 await session.handle(message, lambda answer, link=link: self._send(link, answer))
             except _LinkEnded:

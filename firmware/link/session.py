@@ -6,6 +6,7 @@ ERROR and changes nothing.
 """
 
 import gc
+import sys
 
 from journal import RECORD_BYTES, JournalFull, encode_record
 
@@ -14,11 +15,13 @@ from firmware.steplog import SOURCE_HOST
 
 # A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
 LIVE_LEASE_MS = 60_000
+_SELDOM = (protocol.SETTINGS,)
 
 
 class Session:
-    """device: has logbook (Logbook), clock (Clock), status() -> dict of protocol.FIELDS names, identify(),
-    keep_time() (the clock was set), calibrate(action) -> body of the answer.
+    """device: has logbook (Logbook), clock (Clock), settings (Settings), status() -> dict of protocol.FIELDS names,
+    identify(), keep_time() (the clock was set), calibrate(action) -> body of the answer,
+    apply_settings(names) (these have changed).
 
     records_per_message_bytes: how many bytes of records fit one message of this transport.
     """
@@ -50,6 +53,8 @@ class Session:
                 await self._read(tag, body, send)
                 return
             answer = self._answers.get(opcode)
+            if answer is None and opcode in _SELDOM:
+                answer = self._administration(opcode)
             if answer is None:
                 await self._refuse(send, tag, protocol.ERROR_UNKNOWN, "opcode 0x%02x is not known" % opcode)
                 return
@@ -71,6 +76,14 @@ class Session:
             await self._refuse(send, tag, protocol.ERROR_REFUSED, str(refused))
             return
         await send(reply)
+
+    def _administration(self, opcode):
+        """The answer to a request that is seldom made: loaded for it, and not kept."""
+        from firmware.link import administration
+
+        del sys.modules["firmware.link.administration"]
+        delattr(sys.modules["firmware.link"], "administration")
+        return lambda body: administration.answer(self._device, opcode, body)
 
     async def _refuse(self, send, tag, code, text):
         await send(protocol.message(protocol.ERROR, tag, bytes([code]) + text.encode()))

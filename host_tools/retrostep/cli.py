@@ -9,7 +9,19 @@ import typer
 from rich.console import Console
 
 from retrostep import __version__
-from retrostep.commands import board, demo, device, evaluate, log, radio, record, replay, report, train
+from retrostep.commands import (
+    board,
+    demo,
+    device,
+    evaluate,
+    log,
+    radio,
+    record,
+    replay,
+    report,
+    settings,
+    train,
+)
 
 app = typer.Typer(
     help="Retrostep: count backward steps, apart from forward ones.",
@@ -34,7 +46,7 @@ def _options(
     pass
 
 
-for module in (demo, device, radio, report, record, replay, evaluate, train, board, log):
+for module in (demo, device, radio, settings, report, record, replay, evaluate, train, board, log):
     module.register(app)
 
 

@@ -30,7 +30,8 @@ from rich.text import Text
 
 from retrostep.board import Event, VirtualBoard, flash_image
 from retrostep.cable import LineAssembler
-from retrostep.commands.device import over_cable, sync_with_bar
+from retrostep.commands.connection import over_cable
+from retrostep.commands.device import sync_with_bar
 from retrostep.commands.radio import over_radio
 from retrostep.device_tree import device_files, use_device_code
 from retrostep.history import days, read_history

@@ -12,6 +12,7 @@ hands unasked LIVE_STEP messages to a callback.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from firmware.steplog import DIRECTIONS  # noqa: E402
 ANSWER_TIMEOUT_S = 3.0
 TRIES = 3
 CLOCK_TRIES = 5
+MAX_BODY_BYTES = protocol.MAX_REQUEST_BYTES - protocol.MESSAGE_HEADER_BYTES
 
 
 class LinkError(Exception):
@@ -104,6 +106,14 @@ class CalibrationState:
     steps: int
     quality: int
     reason: str
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """A device's settings by name (secret ones: whether they are set), and which count only after a restart."""
+
+    values: dict[str, Any]
+    restart: list[str]
 
 
 def _named(names: tuple[str, ...], index: int) -> str:
@@ -253,6 +263,16 @@ class Link:
         answer = await self._ask(protocol.CALIBRATE, bytes([action]))
         state, steps, quality = protocol.unpack("<BBB", answer)
         return CalibrationState(_named(STATES, state), steps, quality, bytes(answer[3:]).decode())
+
+    async def settings(self, changes: dict[str, Any] | None = None) -> DeviceSettings:
+        """Change these settings, all or none; the settings as they are then. Raises LinkError."""
+        request = json.dumps(changes).encode() if changes else b""
+        if len(request) > MAX_BODY_BYTES:
+            raise LinkError(
+                f"settings: expected at most {MAX_BODY_BYTES} bytes in one go, got {len(request)}: set fewer at once"
+            )
+        answer = json.loads(await self._ask(protocol.SETTINGS, request))
+        return DeviceSettings(answer["settings"], answer["restart"])
 
     async def raw(self, on: bool) -> None:
         """Start (for a minute; ask again to go on) or stop raw samples and marks. Raises LinkError."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -15,25 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from retrostep import cable, flash
-from retrostep.commands.radio import over_radio
+from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
 from retrostep.link import CalibrationFailed, CalibrationState, Link, protocol
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
 
-Result = TypeVar("Result")
-PORT = typer.Option(..., "--port", "-p", help="Serial port of the device (`retrostep ports` lists them).")
+FLASH_PORT = typer.Option(
+    ..., "--port", "-p", help="Serial port of the device (`retrostep ports` lists them)."
+)
 DB = typer.Option(None, "--db", help="Database file (default: in the user's data folder).")
-JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
-
-
-def over_cable(port: str, work: Callable[[Link], Awaitable[Result]]) -> Result:
-    """Open the port, run `work` on its link, close it."""
-
-    async def _run() -> Result:
-        async with cable.CableTransport(port) as transport:
-            return await work(Link(transport))
-
-    return asyncio.run(_run())
 
 
 def sync_with_bar(
@@ -81,12 +71,16 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def status(
-        port: str | None = typer.Option(None, "--port", "-p", help="Ask the device at this port, too."),
+        port: str | None = PORT,
+        radio: bool = RADIO,
+        address: str | None = ADDRESS,
         db: Path | None = DB,
         as_json: bool = JSON,
     ) -> None:
-        """What the device says of itself, and what the database holds."""
-        device = over_cable(port, lambda link: link.status()) if port else None
+        """What the database holds and, if a way to a device is given, what that says of itself."""
+        device = None
+        if port or radio or address:
+            device = over_link(port, radio, address, lambda link: link.status())
         with Store(db or default_path()) as store:
             known = store.devices()
             path = store.path
@@ -107,25 +101,15 @@ def register(app: typer.Typer) -> None:
 
     @app.command("sync")
     def sync_command(
-        port: str | None = typer.Option(None, "--port", "-p", help="Serial port of the device."),
-        radio: bool = typer.Option(False, "--radio", help="By Bluetooth, with a device that was paired."),
-        address: str | None = typer.Argument(
-            None, help="With --radio: which device (default: the first heard)."
-        ),
+        port: str | None = PORT,
+        radio: bool = RADIO,
+        address: str | None = ADDRESS,
         db: Path | None = DB,
         as_json: bool = JSON,
     ) -> None:
         """Pull the device's log into the database, tell it the time, acknowledge what is stored."""
-        if radio == (port is not None):
-            raise typer.BadParameter(
-                "give either a serial port (--port PORT) or --radio", param_hint="--port"
-            )
         with Store(db or default_path()) as store:
-            result = sync_with_bar(
-                partial(over_radio, address) if port is None else partial(over_cable, port),
-                store,
-                Console(stderr=True),
-            )
+            result = sync_with_bar(partial(over_link, port, radio, address), store, Console(stderr=True))
         if as_json:
             print(json.dumps(result.__dict__))
         else:
@@ -135,12 +119,12 @@ def register(app: typer.Typer) -> None:
             )
 
     @app.command()
-    def identify(port: str = PORT) -> None:
+    def identify(port: str | None = PORT, radio: bool = RADIO, address: str | None = ADDRESS) -> None:
         """Let the device buzz."""
-        over_cable(port, lambda link: link.identify())
+        over_link(port, radio, address, lambda link: link.identify())
 
     @app.command()
-    def calibrate(port: str = PORT) -> None:
+    def calibrate(port: str | None = PORT, radio: bool = RADIO, address: str | None = ADDRESS) -> None:
         """Teach the device which way is forward: stand still, then walk ten steps straight ahead."""
         console = Console()
 
@@ -154,13 +138,13 @@ def register(app: typer.Typer) -> None:
                     state = await link.calibrate(protocol.CALIBRATE_ASK)
             return state
 
-        done = over_cable(port, follow)
+        done = over_link(port, radio, address, follow)
         if done.state != "done":
             raise CalibrationFailed(f"not calibrated: {done.reason or done.state}")
         console.print(f"calibrated, quality {done.quality} of 100")
 
     @app.command("flash")
-    def flash_command(port: str = PORT) -> None:
+    def flash_command(port: str = FLASH_PORT) -> None:
         """Copy the firmware files that changed onto the device and restart it."""
         changed = flash.flash(port)
         for path in changed:

@@ -1,0 +1,42 @@
+"""How a command reaches a device: the options for cable or Bluetooth, and the link that comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+
+from retrostep import cable
+from retrostep.commands.radio import over_radio
+from retrostep.link import Link
+
+Result = TypeVar("Result")
+PORT = typer.Option(None, "--port", "-p", help="Serial port of the device (`retrostep ports` lists them).")
+RADIO = typer.Option(False, "--radio", "-r", help="By Bluetooth: a device that was paired.")
+ADDRESS = typer.Option(None, "--address", help="By Bluetooth, this one (default: the first that is heard).")
+JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
+
+
+def over_cable(port: str, work: Callable[[Link], Awaitable[Result]]) -> Result:
+    """Open the port, run `work` on its link, close it."""
+
+    async def _run() -> Result:
+        async with cable.CableTransport(port) as transport:
+            return await work(Link(transport))
+
+    return asyncio.run(_run())
+
+
+def over_link(
+    port: str | None, by_radio: bool, address: str | None, work: Callable[[Link], Awaitable[Result]]
+) -> Result:
+    """Run `work` on a device's link, over what PORT, RADIO and ADDRESS were given. Raises LinkError."""
+    by_radio = by_radio or address is not None
+    if by_radio == (port is not None):
+        raise typer.BadParameter(
+            "give either a serial port (--port PORT) or Bluetooth (--radio, or --address ADDRESS)",
+            param_hint="--port",
+        )
+    return over_radio(address, work) if port is None else over_cable(port, work)

@@ -1,0 +1,71 @@
+"""`retrostep settings show | set`: what a device can be told to do differently."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
+from retrostep.link import DeviceSettings
+
+
+def parse_assignments(texts: list[str]) -> dict[str, Any]:
+    """{"name": value} of texts like name=value. A value is JSON (30, true, null), anything else is text."""
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{text!r}: expected NAME=VALUE", param_hint="NAME=VALUE")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError:
+            changes[name] = value
+    return changes
+
+
+def print_settings(found: DeviceSettings, as_json: bool) -> None:
+    """All settings, and which of them wait for a restart."""
+    if as_json:
+        print(json.dumps({"settings": found.values, "restart": found.restart}))
+        return
+    table = Table(title="Settings", title_justify="left", show_header=False)
+    for name, value in sorted(found.values.items()):
+        text = value if isinstance(value, str) else json.dumps(value)
+        table.add_row(name, text + (" (after a restart)" if name in found.restart else ""))
+    console = Console()
+    console.print(table)
+    if found.restart:
+        console.print(
+            f"restart the device for {', '.join(found.restart)}: switch it off and on, or `mpremote reset`"
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    settings_app = typer.Typer(help="Read and change a device's settings.")
+    app.add_typer(settings_app, name="settings", no_args_is_help=True)
+
+    @settings_app.command()
+    def show(
+        port: str | None = PORT, radio: bool = RADIO, address: str | None = ADDRESS, as_json: bool = JSON
+    ) -> None:
+        """Print all settings; of secret ones only whether they are set."""
+        print_settings(over_link(port, radio, address, lambda link: link.settings()), as_json)
+
+    @settings_app.command("set")
+    def set_command(
+        assignments: list[str] = typer.Argument(
+            ..., metavar="NAME=VALUE...", help="What to change, all or nothing; null means none."
+        ),
+        port: str | None = PORT,
+        radio: bool = RADIO,
+        address: str | None = ADDRESS,
+        as_json: bool = JSON,
+    ) -> None:
+        """Change settings; the device checks them and refuses all if one is wrong."""
+        changes = parse_assignments(assignments)
+        print_settings(over_link(port, radio, address, lambda link: link.settings(changes)), as_json)
