@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from journal import RECORD_BYTES, encode_header, encode_record, scan_segment
 
 from firmware import steplog
-from retrostep.history import days, read_log
+from retrostep.history import days, read_log, stream_log
 
 UTC_0_MS = 1_790_000_000_000
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -166,6 +166,16 @@ def test_minutes_are_walked_time_and_a_pause_begins_a_new_bout():
     assert day.bouts == 2
     assert day.minutes["backward"] == pytest.approx(1.0)
     assert day.minutes["forward"] == pytest.approx(0.5)
+
+
+def test_steps_streamed_are_the_steps_read_at_once():
+    wrap_ms = 10 * 2**32
+    log = Log().steps(700, 1_300).boot().anchor(0, UTC_0_MS).steps(100_000, 100_500, direction=1)
+    log.boot(cause=2).steps(20_000, 50_000).boot().anchor(30_000, UTC_0_MS + 1_000_000)
+    log.boot().anchor(wrap_ms - 5_000, UTC_0_MS + 2_000_000).steps(wrap_ms - 1_000, wrap_ms + 1_000).steps(
+        wrap_ms + 2_000
+    )
+    assert list(stream_log("device", 7, lambda: log.records)) == log.read().steps
 
 
 @given(st.binary(max_size=600), st.integers(0, 2**32 - 600))

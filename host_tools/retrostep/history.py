@@ -11,7 +11,7 @@ are shown apart, never guessed into a day. Days are cut in the wearer's time zon
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone, tzinfo
 from typing import Any
@@ -51,6 +51,12 @@ class Step:
     latest_utc_ms: int | None = None
 
 
+def _unwrapped(uptime_ms: int, last_uptime_ms: int) -> int:
+    while uptime_ms < last_uptime_ms - _WRAP_MS // 2:
+        uptime_ms += _WRAP_MS
+    return uptime_ms
+
+
 @dataclass
 class Boot:
     """One run of a device from reset to reset."""
@@ -71,8 +77,7 @@ class Boot:
 
     def unwrapped(self, uptime_ms: int) -> int:
         """`uptime_ms` as read, with the wraps of the log's 32-bit times added; records come in order."""
-        while uptime_ms < self.last_uptime_ms - _WRAP_MS // 2:
-            uptime_ms += _WRAP_MS
+        uptime_ms = _unwrapped(uptime_ms, self.last_uptime_ms)
         self.last_uptime_ms = max(self.last_uptime_ms, uptime_ms)
         return uptime_ms
 
@@ -141,11 +146,12 @@ def _decoded(records: Iterable[tuple[int, int, bytes]]) -> Iterator[tuple[int, d
 
 
 class _LogReader:
-    """Decodes one log's records in order."""
+    """Decodes one log's records in order. keep_steps: hold every step in memory until the end."""
 
-    def __init__(self, device_id: str, log_id: int) -> None:
+    def __init__(self, device_id: str, log_id: int, keep_steps: bool = True) -> None:
         self._device_id = device_id
         self._log_id = log_id
+        self._keep_steps = keep_steps
         self._boots: dict[int, Boot] = {}
         self._order: list[Boot] = []
         self._steps: list[tuple[Boot, dict[str, Any]]] = []
@@ -194,7 +200,8 @@ class _LogReader:
         if kind == "steps":
             for step in record["steps"]:
                 step["uptime_ms"] = boot.unwrapped(step["uptime_ms"])
-                self._steps.append((boot, step))
+                if self._keep_steps:
+                    self._steps.append((boot, step))
             return
         boot.unwrapped(record["uptime_ms"])
         if kind == "anchor":
@@ -208,6 +215,28 @@ class _LogReader:
             known = self._gaps.get(gap.first_sequence)
             if known is None or known[1].last_sequence < gap.last_sequence:
                 self._gaps[gap.first_sequence] = (sequence, gap)
+
+    def steps_again(self, records: Iterable[tuple[int, int, bytes]]) -> Iterator[Step]:
+        """The steps of the records that read() was given, read once more."""
+        boots = iter(self._order)
+        by_tag: dict[int, Boot] = {}
+        last_ms: dict[int, int] = {}
+        for sequence, record, _ in _decoded(records):
+            if record is None:
+                continue
+            if record["kind"] == "boot":
+                by_tag[sequence & 0xFFFF] = next(boots)
+                continue
+            tag = record["boot_tag"]
+            if tag not in by_tag:
+                by_tag[tag] = next(boots)
+            boot = by_tag[tag]
+            for item in record["steps"] if record["kind"] == "steps" else [record]:
+                uptime_ms = _unwrapped(item["uptime_ms"], last_ms.get(id(boot), 0))
+                last_ms[id(boot)] = max(last_ms.get(id(boot), 0), uptime_ms)
+                if item is not record:
+                    item["uptime_ms"] = uptime_ms
+                    yield self._step(boot, item)
 
     def _explain_holes(self) -> None:
         for sequence, gap in self._gaps.values():
@@ -258,6 +287,19 @@ class _LogReader:
 def read_log(device_id: str, log_id: int, records: Iterable[tuple[int, int, bytes]]) -> History:
     """The history in one log's records (sequence, kind, payload), oldest first."""
     return _LogReader(device_id, log_id).read(records)
+
+
+def stream_log(
+    device_id: str, log_id: int, records: Callable[[], Iterable[tuple[int, int, bytes]]]
+) -> Iterator[Step]:
+    """The steps in one log, one by one, in memory that does not grow with their number.
+
+    records() gives the log's records, oldest first; it is called twice, since a boot's last anchor dates its first
+    step, too.
+    """
+    reader = _LogReader(device_id, log_id, keep_steps=False)
+    reader.read(records())
+    yield from reader.steps_again(records())
 
 
 def read_history(store: Store) -> History:
