@@ -11,7 +11,8 @@
     low_battery_mv  the battery is called low below it, 2500..4200, or 0 = never
     log_bytes       room for the step log, 65,536 .. 16,000,000
 
-A name of its own is one line in _RULES: its default, a check, and what the check expects in words. Hosts can then
+A name of its own is one line in _RULES: its default and either the bounds of a whole number or a check and what that
+expects in words. Hosts can then
 read and write it at once (`retrostep settings`). If it must not be read back, its name goes into _SECRET; if it
 counts only from the next start on, into _AT_START; if somebody must hear of a change, Device.apply_settings()
 (firmware/app.py) tells them. A default must be a value that JSON can hold; null means "none".
@@ -47,17 +48,12 @@ def _mounting(value):
         return False
 
 
-def _whole(low, high):
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+def _flag(value):
+    return isinstance(value, bool)
 
 
 def _time_of_day(value):
     return isinstance(value, str) and minutes_of(value) is not None
-
-
-def _whole_or_zero(low, high):
-    inside = _whole(low, high)
-    return lambda value: inside(value) or (value == 0 and not isinstance(value, bool))
 
 
 def minutes_of(text):
@@ -69,17 +65,18 @@ def minutes_of(text):
     return hours * 60 + minutes if hours < 24 and minutes < 60 else None
 
 
+# name: (default, least, most, other numbers that are allowed), or (default, what is valid, that in words).
 _RULES = {
     "placement": ("waist", _placement, "one of waist, shoe, pocket"),
     "mounting": (None, _mounting, "null or the hex text of a calibration"),
-    "motor_percent": (80, _whole(0, 100), "a whole number 0 to 100"),
-    "cues_off": (False, lambda value: isinstance(value, bool), "true or false"),
+    "motor_percent": (80, 0, 100),
+    "cues_off": (False, _flag, "true or false"),
     "quiet_from": ("00:00", _time_of_day, 'a time of day such as "22:00"'),
-    "quiet_to": ("00:00", _time_of_day, 'a time of day such as "07:00"'),
-    "utc_offset_min": (0, _whole(-720, 840), "a whole number -720 to 840"),
-    "pace_per_min": (0, _whole_or_zero(40, 200), "0, or a whole number 40 to 200"),
-    "low_battery_mv": (3500, _whole_or_zero(2500, 4200), "0, or a whole number 2500 to 4200"),
-    "log_bytes": (1_700_000, _whole(65_536, 16_000_000), "a whole number 65536 to 16000000"),
+    "quiet_to": ("00:00", _time_of_day, 'a time of day such as "22:00"'),
+    "utc_offset_min": (0, -720, 840),
+    "pace_per_min": (0, 40, 200, 0),
+    "low_battery_mv": (3500, 2500, 4200, 0),
+    "log_bytes": (1_700_000, 65_536, 16_000_000),
 }
 # Never told to anybody: a host sees only whether they are set.
 _SECRET = ()
@@ -89,13 +86,24 @@ _AT_START = ("placement", "log_bytes")
 _SHOWN_CHARACTERS = const(60)
 
 
+def _expected(name, value):
+    """None if the setting may have that value, else what it may have, in words."""
+    rule = _RULES[name]
+    if not isinstance(rule[1], int):
+        return None if rule[1](value) else rule[2]
+    low, high = rule[1], rule[2]
+    if isinstance(value, int) and not isinstance(value, bool) and (low <= value <= high or value in rule[3:]):
+        return None
+    return "a whole number %d to %d%s" % (low, high, "".join([" or %d" % other for other in rule[3:]]))
+
+
 def _check(name, value):
     if name not in _RULES:
         raise SettingRefused(
             "setting %s: expected one of %s" % (str(name)[:_SHOWN_CHARACTERS], ", ".join(sorted(_RULES)))
         )
-    _, valid, expected = _RULES[name]
-    if not valid(value):
+    expected = _expected(name, value)
+    if expected:
         got = "a bad value" if name in _SECRET else repr(value)[:_SHOWN_CHARACTERS]
         raise SettingRefused("setting %s: expected %s, got %s" % (name, expected, got))
 
