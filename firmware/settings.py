@@ -12,10 +12,9 @@
     log_bytes       room for the step log, 65,536 .. 16,000,000
 
 A name of its own is one line in _RULES: its default and either the bounds of a whole number or a check and what that
-expects in words. Hosts can then
-read and write it at once (`retrostep settings`). If it must not be read back, its name goes into _SECRET; if it
-counts only from the next start on, into _AT_START; if somebody must hear of a change, Device.apply_settings()
-(firmware/app.py) tells them. A default must be a value that JSON can hold; null means "none".
+expects in words. Hosts can then read and write it at once (`retrostep settings`). If it must not be read back, its
+name goes into _SECRET; if it counts only from the next start on, into _AT_START; if somebody must hear of a change,
+Device.apply_settings() (firmware/app.py) tells them. A default must be a value that JSON can hold; null means "none".
 
 A file that is damaged or holds a bad value is not obeyed: the defaults hold, the reason is printed, the file stays.
 """
