@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from journal import RECORD_BYTES, encode_header, encode_record, scan_segment
 
 from firmware import steplog
-from retrostep.history import days, read_log, stream_log
+from retrostep.history import ListedRecords, read_log, stream_log
+from retrostep.periods import days
+from retrostep.stretches import stretches_of
 
 UTC_0_MS = 1_790_000_000_000
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -41,7 +43,10 @@ class Log:
         return self.add(steplog.STEPS, chunk.payload())
 
     def read(self):
-        return read_log("device", 7, self.records)
+        return read_log("device", 7, ListedRecords(self.records))
+
+    def days(self, zone):
+        return days(stretches_of(self.read().blocks), zone)
 
 
 def test_between_two_anchors_the_drift_of_the_crystal_is_removed():
@@ -86,11 +91,11 @@ def test_bounded_steps_count_on_a_day_only_if_both_bounds_lie_on_it():
     noon = round(datetime(2026, 6, 1, 12, tzinfo=BERLIN).timestamp() * 1000)
     log = Log().boot().anchor(0, noon).steps(1_000).boot().steps(1_000, 1_500)
     log.boot().anchor(0, noon + 3_600_000)
-    (day,) = days(log.read().steps, BERLIN)
+    (day,) = log.days(BERLIN)
     assert (day.day, day.counts["forward"], day.bounded_steps) == (date(2026, 6, 1), 3, 2)
     late = Log().boot().anchor(0, noon).steps(1_000).boot().steps(1_000, 1_500)
     late.boot().anchor(0, noon + 24 * 3_600_000)
-    dated, undated = days(late.read().steps, BERLIN)
+    dated, undated = late.days(BERLIN)
     assert (dated.counts["forward"], dated.bounded_steps) == (1, 0)
     assert (undated.day, undated.counts["forward"]) == (None, 2)
 
@@ -100,7 +105,7 @@ def test_days_are_cut_at_the_wearers_midnight_through_a_clock_change():
     begin = round(datetime(2026, 10, 24, 22, tzinfo=timezone.utc).timestamp() * 1000)
     hours = [hour * 3_600_000 + 60_000 for hour in range(26)]
     log = Log().boot().anchor(0, begin).steps(*hours)
-    assert {day.day: day.counts["forward"] for day in days(log.read().steps, BERLIN)} == {
+    assert {day.day: day.counts["forward"] for day in log.days(BERLIN)} == {
         date(2026, 10, 25): 25,
         date(2026, 10, 26): 1,
     }
@@ -114,7 +119,7 @@ def test_the_computers_own_zone_is_asked_for_each_day_not_for_today(monkeypatch)
         summer = round(datetime(2026, 7, 15, 22, 30, tzinfo=timezone.utc).timestamp() * 1000)
         winter = round(datetime(2026, 1, 15, 22, 30, tzinfo=timezone.utc).timestamp() * 1000)
         log = Log().boot().anchor(0, winter).steps(1_000).boot().anchor(0, summer).steps(1_000)
-        assert [day.day for day in days(log.read().steps, None)] == [date(2026, 1, 15), date(2026, 7, 16)]
+        assert [day.day for day in log.days(None)] == [date(2026, 1, 15), date(2026, 7, 16)]
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -122,8 +127,7 @@ def test_the_computers_own_zone_is_asked_for_each_day_not_for_today(monkeypatch)
 
 def test_two_logs_of_one_device_stay_apart():
     log = Log().boot().anchor(0, UTC_0_MS).steps(*range(0, 60_001, 500))
-    steps = read_log("device", 1, log.records).steps + read_log("device", 2, log.records).steps
-    (day,) = days(steps, timezone.utc)
+    (day,) = days(stretches_of(log.read().blocks + log.read().blocks), timezone.utc)
     assert day.bouts == 2
     assert day.minutes["forward"] == pytest.approx(2.0)
 
@@ -148,8 +152,8 @@ def test_a_gap_record_explains_missing_numbers_and_is_told_once():
     gap = steplog.encode_gap(1, 0, 2, 40, 700, (1, 5), (1, 9))
     log.records += [(41, steplog.GAP, gap), (42, steplog.GAP, gap)]
     history = log.read()
-    assert [(gap.first_sequence, gap.last_sequence, gap.steps) for gap in history.gaps] == [(2, 40, 700)]
-    assert len(history.problems) == 1
+    (problem,) = history.problems
+    assert (problem.kind, problem.first, problem.last, problem.steps) == ("full", 2, 40, 700)
     assert "700 steps" in history.problems[0].text
 
 
@@ -162,7 +166,7 @@ def test_missing_numbers_that_nobody_explains_are_told():
 def test_minutes_are_walked_time_and_a_pause_begins_a_new_bout():
     log = Log().boot().anchor(0, UTC_0_MS)
     log.steps(*range(0, 60_001, 500), direction=1).steps(*range(100_000, 130_001, 500), direction=0)
-    (day,) = days(log.read().steps, timezone.utc)
+    (day,) = log.days(timezone.utc)
     assert day.bouts == 2
     assert day.minutes["backward"] == pytest.approx(1.0)
     assert day.minutes["forward"] == pytest.approx(0.5)
@@ -175,7 +179,7 @@ def test_steps_streamed_are_the_steps_read_at_once():
     log.boot().anchor(wrap_ms - 5_000, UTC_0_MS + 2_000_000).steps(wrap_ms - 1_000, wrap_ms + 1_000).steps(
         wrap_ms + 2_000
     )
-    assert list(stream_log("device", 7, lambda: log.records)) == log.read().steps
+    assert list(stream_log("device", 7, ListedRecords(log.records))) == log.read().steps
 
 
 @given(st.binary(max_size=600), st.integers(0, 2**32 - 600))

@@ -12,9 +12,11 @@ from firmware.link.framing import decode_line, encode_line
 from firmware.link.session import LIVE_LEASE_MS, Session
 from firmware.logbook import Logbook
 from retrostep.cable import CableTransport
-from retrostep.history import days, read_history
+from retrostep.history import read_history
 from retrostep.link import Link, LinkError, NoAnswer, Refused
+from retrostep.periods import days
 from retrostep.store import Store, StoreError
+from retrostep.stretches import stretches_of
 from retrostep.sync import LogWentBack, sync
 
 UTC_0_MS = 1_790_000_000_000
@@ -257,7 +259,7 @@ def test_days_and_minutes_come_from_anchored_uptime(device, store):
     device.ticks.ms += 60_000
     device.walk(60, direction=0)
     run_sync(device, store)
-    (day,) = days(read_history(store).steps, timezone.utc)
+    (day,) = days(stretches_of(read_history(store).blocks), timezone.utc)
     assert day.counts == {"forward": 60, "backward": 120, "sideways": 0, "unknown": 0}
     assert day.bouts == 2
     assert day.minutes["backward"] == pytest.approx(119 * 0.51 / 60, abs=0.01)
@@ -270,7 +272,7 @@ def test_steps_of_a_boot_without_anchor_have_no_day(device, store):
     device.logbook.flush()
     log, _ = store.open_log(device.status())
     store.add_batch(log, device_records(device), 99)
-    (day,) = days(read_history(store).steps, timezone.utc)
+    (day,) = days(stretches_of(read_history(store).blocks), timezone.utc)
     assert day.day is None
     assert day.counts["forward"] == 10
 

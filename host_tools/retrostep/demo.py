@@ -34,12 +34,14 @@ from retrostep.commands.connection import over_cable
 from retrostep.commands.device import sync_with_bar
 from retrostep.commands.radio import over_radio
 from retrostep.device_tree import device_files, use_device_code
-from retrostep.history import days, read_history
+from retrostep.history import read_history
 from retrostep.link import Link, LiveStep
+from retrostep.periods import days
 from retrostep.radio import Backend
 from retrostep.recording import Recording
 from retrostep.report import DIRECTION_STYLES, day_table
 from retrostep.store import Store
+from retrostep.stretches import stretches_of
 from retrostep.sync import SyncResult
 
 if TYPE_CHECKING:
@@ -235,7 +237,7 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
                 result = _pull(board, kit, store, console)
                 history = read_history(store)
         console.print(f"{result.records} records, {result.payload_bytes} bytes, acknowledged")
-    console.print(day_table(days(history.steps, None), f"Steps by day ({kind})"))
+    console.print(day_table(days(stretches_of(history.blocks), None), f"Steps by day ({kind})"))
     for problem in history.problems:
         console.print(f"record {problem.sequence}: {problem.text}", style="yellow")
     console.print(f"done in {time.monotonic() - started:.0f} s", style="dim")

@@ -1,20 +1,23 @@
-"""From the raw records of the database to what a person asks: steps in UTC, bouts, days.
+"""From the raw records of a log to steps in UTC.
 
 A boot's uptime becomes UTC by its anchors: exact at an anchor, linear between two (which removes the drift of the
 device's crystal), with the nearest anchor's offset outside. An anchor that the device took from its own clock after a
 reset counts only where no host told the time; anchors that disagree by more than drift were told by clocks that
 disagreed, and the nearer one counts. Steps of a boot without any anchor have no UTC but bounds: they came
-after the boot before and before the boot after. Where both bounds lie on one day they count there, marked; else they
-are shown apart, never guessed into a day. Days are cut in the wearer's time zone, here, at reading time.
+after the boot before and before the boot after, and are never guessed into a day.
+
+A log is read in two passes, so that ten years need little memory: `Timeline` looks at all that is no step (boots and
+anchors date the rest), then `read_records` goes through the records in order, steps in blocks of numpy arrays.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone, tzinfo
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retrostep.device_tree import use_device_code
 from retrostep.store import Store
@@ -23,13 +26,105 @@ use_device_code()
 
 from firmware import steplog, steplog_decoder  # noqa: E402
 
-# Longer without a step, and a new bout begins.
-BOUT_GAP_MS = 3_000
 # Two anchors that differ by more than this and a thousandth of the time between them were told by different clocks.
 _JUMP_MS = 5_000
 _DRIFT_PART = 1_000
 # Uptimes in the log are cs modulo 2^32.
 _WRAP_MS = 10 << 32
+_STABILITY_LEVELS = 6
+_CONFIDENCE_LEVELS = 7
+
+Record = tuple[int, int, bytes]
+
+
+class LogRecords(Protocol):
+    """The records (sequence, kind, payload) of one log, oldest first."""
+
+    def landmarks(self) -> Iterable[Record]:
+        """All that are no STEPS, and the STEPS before which a number is missing: their BOOT may be lost."""
+        ...
+
+    def since(self, sequence: int) -> Iterable[Record]:
+        """All from `sequence` on."""
+        ...
+
+    def steps_before(self, sequence: int) -> Record | None:
+        """The last STEPS record before `sequence`."""
+        ...
+
+
+class StoredRecords:
+    """The records of a log in the database."""
+
+    def __init__(self, store: Store, log: int) -> None:
+        self._store = store
+        self._log = log
+
+    def _read(self, query: str, *values: int) -> Iterator[Record]:
+        for row in self._store.rows(query, (self._log, *values)):
+            yield row["sequence"], row["kind"], row["payload"]
+
+    def landmarks(self) -> Iterator[Record]:
+        """All that are no STEPS, and the STEPS before which a number is missing."""
+        (found,) = self._store.rows(
+            "SELECT count(*) AS records, min(sequence) AS low, max(sequence) AS high FROM records WHERE log = ?",
+            (self._log,),
+        )
+        if not found["records"]:
+            return iter(())
+        if found["records"] == found["high"] - found["low"] + 1:
+            return self._read(
+                "SELECT * FROM (SELECT * FROM records WHERE log = ?1 AND kind <> 2"
+                " UNION SELECT * FROM records WHERE log = ?1 AND sequence = ?2) ORDER BY sequence",
+                found["low"],
+            )
+        return self._read(
+            "SELECT * FROM (SELECT *, lag(sequence) OVER (ORDER BY sequence) AS before FROM records WHERE log = ?)"
+            " WHERE kind <> 2 OR before IS NULL OR before < sequence - 1 ORDER BY sequence"
+        )
+
+    def since(self, sequence: int) -> Iterator[Record]:
+        """All from `sequence` on."""
+        return self._read("SELECT * FROM records WHERE log = ? AND sequence >= ? ORDER BY sequence", sequence)
+
+    def steps_before(self, sequence: int) -> Record | None:
+        """The last STEPS record before `sequence`."""
+        found = self._read(
+            "SELECT * FROM records WHERE log = ? AND sequence < ? AND kind = 2 ORDER BY sequence DESC LIMIT 1",
+            sequence,
+        )
+        return next(found, None)
+
+
+class ListedRecords:
+    """Records that are in memory, oldest first."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self._records = records
+
+    def landmarks(self) -> Iterator[Record]:
+        """All that are no STEPS, and the STEPS before which a number is missing."""
+        before = -1
+        for record in self._records:
+            if record[1] != steplog.STEPS or record[0] != before + 1:
+                yield record
+            before = record[0]
+
+    def since(self, sequence: int) -> Iterator[Record]:
+        """All from `sequence` on."""
+        return (record for record in self._records if record[0] >= sequence)
+
+    def steps_before(self, sequence: int) -> Record | None:
+        """The last STEPS record before `sequence`."""
+        before = [record for record in self._records if record[0] < sequence and record[1] == steplog.STEPS]
+        return before[-1] if before else None
+
+
+def _unwrapped(uptime_ms: int, last_ms: int) -> int:
+    """`uptime_ms` as read, with the wraps of the log's 32-bit times added; records come in order."""
+    while uptime_ms < last_ms - _WRAP_MS // 2:
+        uptime_ms += _WRAP_MS
+    return uptime_ms
 
 
 @dataclass(frozen=True)
@@ -51,21 +146,19 @@ class Step:
     latest_utc_ms: int | None = None
 
 
-def _unwrapped(uptime_ms: int, last_uptime_ms: int) -> int:
-    while uptime_ms < last_uptime_ms - _WRAP_MS // 2:
-        uptime_ms += _WRAP_MS
-    return uptime_ms
-
-
 @dataclass
 class Boot:
-    """One run of a device from reset to reset."""
+    """One run of a device from reset to reset. first_sequence: of the first record of it that is there."""
 
     sequence: int
-    cause: str
-    model: str
+    first_sequence: int
+    cause: str = "unknown"
+    model: str = "unknown"
     anchors: list[tuple[int, int]] = field(default_factory=list)
     own_clock: list[tuple[int, int]] = field(default_factory=list)
+    anchor_sequences: list[int] = field(default_factory=list)
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    """(sequence, uptime ms) of the records beside the steps: what the steps' 32-bit times are unwrapped by."""
     last_uptime_ms: int = 0
     begins_after_utc_ms: int | None = None
     ends_before_utc_ms: int | None = None
@@ -75,29 +168,34 @@ class Boot:
         """Does it have an anchor of any kind?"""
         return bool(self.anchors or self.own_clock)
 
-    def unwrapped(self, uptime_ms: int) -> int:
-        """`uptime_ms` as read, with the wraps of the log's 32-bit times added; records come in order."""
+    def reached(self, uptime_ms: int) -> int:
+        """Take note of an uptime as read; returns it unwrapped."""
         uptime_ms = _unwrapped(uptime_ms, self.last_uptime_ms)
         self.last_uptime_ms = max(self.last_uptime_ms, uptime_ms)
         return uptime_ms
 
-    def utc_ms(self, uptime_ms: int) -> int | None:
+    def uptime_before(self, sequence: int) -> int:
+        """The last uptime that a record beside the steps told before `sequence`."""
+        return max((uptime for at, uptime in self.marks if at < sequence), default=0)
+
+    def utc_ms(self, uptime_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """UTC in ms at each `uptime_ms` of this boot, which has an anchor."""
+        anchors = np.array(self.anchors or self.own_clock, np.int64)
+        up, utc = anchors[:, 0], anchors[:, 1]
+        after = np.searchsorted(up, uptime_ms, side="right")
+        low = np.maximum(after - 1, 0)
+        high = np.minimum(after, len(up) - 1)
+        passed, told = up[high] - up[low], utc[high] - utc[low]
+        since, left = uptime_ms - up[low], up[high] - uptime_ms
+        drifted = utc[low] + since * told // np.maximum(passed, 1)
+        # More than any crystal drifts: a host's clock was set between the two. The nearer one counts.
+        jumped = np.abs(told - passed) > _JUMP_MS + passed // _DRIFT_PART
+        nearer = np.where(since < left, since + utc[low], utc[high] - left)
+        return np.where(low == high, since + utc[low], np.where(jumped, nearer, drifted))
+
+    def utc_at(self, uptime_ms: int) -> int | None:
         """UTC in ms at `uptime_ms` of this boot, or None without an anchor."""
-        anchors = self.anchors or self.own_clock
-        if not anchors:
-            return None
-        after = bisect_right([up for up, _ in anchors], uptime_ms)
-        if after == 0 or after == len(anchors):
-            up, utc = anchors[0 if after == 0 else -1]
-            return uptime_ms - up + utc
-        (up_0, utc_0), (up_1, utc_1) = anchors[after - 1], anchors[after]
-        passed_ms, told_ms = up_1 - up_0, utc_1 - utc_0
-        if abs(told_ms - passed_ms) > _JUMP_MS + passed_ms // _DRIFT_PART:
-            # More than any crystal drifts: a host's clock was set between the two. The nearer one counts.
-            return (
-                uptime_ms - up_0 + utc_0 if uptime_ms - up_0 < up_1 - uptime_ms else uptime_ms - up_1 + utc_1
-            )
-        return utc_0 + (uptime_ms - up_0) * told_ms // passed_ms
+        return int(self.utc_ms(np.array([uptime_ms]))[0]) if self.dated else None
 
     def bounds(self, uptime_ms: int) -> tuple[int | None, int | None]:
         """(earliest, latest) UTC in ms at `uptime_ms` of a boot without anchor."""
@@ -109,271 +207,279 @@ class Boot:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Unsynced records that the device had to drop."""
-
-    device_id: str
-    first_sequence: int
-    last_sequence: int
-    steps: int
-
-
-@dataclass(frozen=True)
 class Problem:
-    """Something in the log that a person should know: a fault, a gap, a record that can't be read."""
+    """Something in the log that a person should know.
+
+    kind: "fault" of the sensor; "full": the device had to drop unsynced records; "missing" ones that no "full"
+    explains; "unreadable" record. first, last: the record numbers it is about.
+    """
 
     device_id: str
     sequence: int
+    kind: str
+    first: int
+    last: int
+    steps: int
     text: str
+
+
+@dataclass(frozen=True)
+class Happening:
+    """A record that is no step and has a time: `content` as steplog_decoder gives it. utc_ms: None if undated."""
+
+    sequence: int
+    boot: Boot
+    uptime_ms: int
+    utc_ms: int | None
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StepBlock:
+    """The steps of one STEPS record, in order; state as in firmware/steplog.py."""
+
+    sequence: int
+    boot: Boot
+    uptime_ms: NDArray[np.int64]
+    state: NDArray[np.uint8]
+
+
+class Timeline:
+    """The boots of a log and what dates them."""
+
+    def __init__(self, records: LogRecords) -> None:
+        self._records = records
+        self._boots: dict[int, Boot] = {}
+        self.boots: list[Boot] = []
+        for sequence, kind, payload in records.landmarks():
+            try:
+                if kind == steplog.STEPS:
+                    self.boot_of(steplog.boot_tag_of(payload), sequence)
+                    continue
+                record = steplog_decoder.decode(kind, payload)
+            except (steplog_decoder.RecordUnreadable, *steplog.UNPACK_ERRORS):
+                # read_records tells it.
+                continue
+            if record["kind"] == "boot":
+                self._add(Boot(sequence, sequence, record["cause"], record["model"]))
+                continue
+            boot = self.boot_of(record["boot_tag"], sequence)
+            uptime_ms = boot.reached(record["uptime_ms"])
+            boot.marks.append((sequence, uptime_ms))
+            if record["kind"] == "anchor":
+                anchors = boot.anchors if record["source"] == "host" else boot.own_clock
+                if record["source"] == "host":
+                    boot.anchor_sequences.append(sequence)
+                anchors.append((uptime_ms, record["utc_ms"]))
+        self._date()
+
+    def _add(self, boot: Boot) -> Boot:
+        self._boots[boot.sequence & 0xFFFF] = boot
+        self.boots.append(boot)
+        return boot
+
+    def boot_of(self, tag: int, sequence: int) -> Boot:
+        """The boot that the record `sequence` belongs to by its tag."""
+        boot = self._boots.get(tag)
+        # Its BOOT record is gone: pruned, damaged, or from before the first sync.
+        return boot if boot is not None else self._add(Boot(tag, sequence))
+
+    def _date(self) -> None:
+        for boot in self.boots:
+            for anchors in (boot.anchors, boot.own_clock):
+                # Two anchors at one uptime: the later one counts.
+                anchors[:] = sorted(dict(anchors).items())
+        for boot, following in zip(self.boots, [*self.boots[1:], None], strict=True):
+            if not boot.dated or (following is not None and not following.dated):
+                self._see_last_step(boot, following)
+        known: int | None = None
+        for boot in self.boots:
+            boot.begins_after_utc_ms = known
+            if boot.dated:
+                known = boot.utc_at(boot.last_uptime_ms)
+            elif known is not None:
+                known += boot.last_uptime_ms
+        known = None
+        for boot in reversed(self.boots):
+            boot.ends_before_utc_ms = known
+            if boot.dated:
+                known = boot.utc_at(0)
+            elif known is not None:
+                known -= boot.last_uptime_ms
+
+    def _see_last_step(self, boot: Boot, following: Boot | None) -> None:
+        """How long a boot lasted is told by its last step if nothing else was logged after it."""
+        record = self._records.steps_before(1 << 40 if following is None else following.first_sequence)
+        if record is None:
+            return
+        sequence, _, payload = record
+        try:
+            _, _, last_cs = steplog.step_span(payload)
+            tag = steplog.boot_tag_of(payload)
+        except steplog.UNPACK_ERRORS:
+            return
+        if tag == boot.sequence & 0xFFFF and sequence >= boot.first_sequence:
+            boot.reached(last_cs * 10)
+
+    def settled_before(self) -> int:
+        """Records before this number keep their UTC whatever the next sync brings.
+
+        Not settled are steps after the last anchor but one of the boot that goes on, and boots without anchor that
+        no dated boot follows.
+        """
+        for boot in reversed(self.boots):
+            anchors = boot.anchor_sequences
+            if boot is self.boots[-1]:
+                if len(anchors) > 1:
+                    return anchors[-2]
+                settled = boot.first_sequence
+            elif boot.dated:
+                break
+            else:
+                settled = boot.first_sequence
+        return settled if self.boots else 0
+
+
+def _steps_of(payload: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """(uptime ms, state) of the steps of a STEPS payload. Raises one of steplog.UNPACK_ERRORS."""
+    times, states = [], bytearray()
+    for kind, at_cs, value, _, _ in steplog.scan_steps(payload):
+        if kind == "step":
+            times.append(at_cs)
+            states.append(value)
+    return np.array(times, np.int64) * 10, np.frombuffer(bytes(states), np.uint8)
+
+
+def read_records(
+    device_id: str, timeline: Timeline, records: Iterable[Record], first: int | None = None
+) -> Iterator[StepBlock | Happening | Problem]:
+    """All that `records` tell, in order. first: the number they begin with, None: whatever number that is."""
+    expected: int | None = first
+    last_ms: dict[int, int] = {}
+
+    def reached(boot: Boot, uptime_ms: int) -> int:
+        if id(boot) not in last_ms:
+            last_ms[id(boot)] = boot.uptime_before(sequence)
+        uptime_ms = _unwrapped(uptime_ms, last_ms[id(boot)])
+        last_ms[id(boot)] = max(uptime_ms, last_ms[id(boot)])
+        return uptime_ms
+
+    for sequence, kind, payload in records:
+        if expected is not None and sequence != expected:
+            text = f"records {expected} to {sequence - 1} are missing"
+            yield Problem(device_id, sequence, "missing", expected, sequence - 1, 0, text)
+        expected = sequence + 1
+        try:
+            if kind == steplog.STEPS:
+                times, states = _steps_of(payload)
+                if len(times):
+                    boot = timeline.boot_of(steplog.boot_tag_of(payload), sequence)
+                    begin = int(times[0])
+                    times += reached(boot, begin) - begin
+                    reached(boot, int(times[-1]))
+                    yield StepBlock(sequence, boot, times, states)
+                continue
+            content = steplog_decoder.decode(kind, payload)
+        except (steplog_decoder.RecordUnreadable, *steplog.UNPACK_ERRORS) as unreadable:
+            text = str(unreadable)
+            yield Problem(device_id, sequence, "unreadable", sequence, sequence, 0, text)
+            continue
+        if content["kind"] == "boot":
+            continue
+        boot = timeline.boot_of(content["boot_tag"], sequence)
+        uptime_ms = reached(boot, content["uptime_ms"])
+        yield Happening(sequence, boot, uptime_ms, boot.utc_at(uptime_ms), content)
+        if content["kind"] == "fault":
+            text = f"{content['fault']} ({content['count']})"
+            yield Problem(device_id, sequence, "fault", sequence, sequence, 0, text)
+        elif content["kind"] == "gap":
+            first_lost, last_lost, steps = content["first_lost"], content["last_lost"], content["steps"]
+            text = f"the log was full: {steps} steps (records {first_lost} to {last_lost}) were dropped"
+            yield Problem(device_id, sequence, "full", first_lost, last_lost, steps, text)
+
+
+def explained(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems of one log without the holes that a "full" explains, and each "full" once, in order."""
+    found = list(problems)
+    full: dict[int, Problem] = {}
+    for problem in found:
+        if problem.kind == "full" and (
+            # A power cut between telling and dropping makes the device tell it again.
+            problem.first not in full or full[problem.first].last < problem.last
+        ):
+            full[problem.first] = problem
+    spans = [(gap.first, gap.last) for gap in full.values()]
+    rest = [
+        problem
+        for problem in found
+        if problem.kind in ("fault", "unreadable")
+        or (
+            problem.kind == "missing"
+            and not any(begin <= problem.first and problem.last <= end for begin, end in spans)
+        )
+    ]
+    return sorted([*rest, *full.values()], key=lambda problem: problem.sequence)
+
+
+def steps_of_block(device_id: str, log_id: int, block: StepBlock) -> Iterator[Step]:
+    """The steps of a block one by one."""
+    boot = block.boot
+    times = block.uptime_ms.tolist()
+    utc: list[int] | list[None] = boot.utc_ms(block.uptime_ms).tolist() if boot.dated else [None] * len(times)
+    for uptime_ms, utc_ms, state in zip(times, utc, block.state.tolist(), strict=True):
+        stability = state >> 5
+        yield Step(
+            device_id,
+            log_id,
+            boot.sequence,
+            uptime_ms,
+            utc_ms,
+            steplog.DIRECTIONS[state & 3],
+            (state >> 2 & 7) / _CONFIDENCE_LEVELS,
+            None if stability == steplog.STABILITY_NONE_LEVEL else stability * 100 / _STABILITY_LEVELS,
+            *((None, None) if boot.dated else boot.bounds(uptime_ms)),
+        )
 
 
 @dataclass
 class History:
-    """Everything the database tells, in order."""
+    """All that a log or a database tells, in memory."""
 
     steps: list[Step] = field(default_factory=list)
+    blocks: list[StepBlock] = field(default_factory=list)
     boots: list[Boot] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
-def _decoded(records: Iterable[tuple[int, int, bytes]]) -> Iterator[tuple[int, dict[str, Any] | None, str]]:
-    for sequence, kind, payload in records:
-        try:
-            yield sequence, steplog_decoder.decode(kind, payload), ""
-        except steplog_decoder.RecordUnreadable as unreadable:
-            yield sequence, None, str(unreadable)
-
-
-class _LogReader:
-    """Decodes one log's records in order. keep_steps: hold every step in memory until the end."""
-
-    def __init__(self, device_id: str, log_id: int, keep_steps: bool = True) -> None:
-        self._device_id = device_id
-        self._log_id = log_id
-        self._keep_steps = keep_steps
-        self._boots: dict[int, Boot] = {}
-        self._order: list[Boot] = []
-        self._steps: list[tuple[Boot, dict[str, Any]]] = []
-        self._gaps: dict[int, tuple[int, Gap]] = {}
-        self._holes: list[tuple[int, int]] = []
-        self._problems: list[Problem] = []
-
-    def read(self, records: Iterable[tuple[int, int, bytes]]) -> History:
-        """The history of these records."""
-        expected: int | None = None
-        for sequence, record, unreadable in _decoded(records):
-            if expected is not None and sequence != expected:
-                self._holes.append((expected, sequence - 1))
-            expected = sequence + 1
-            if record is None:
-                self._problem(sequence, unreadable)
-            else:
-                self._take(sequence, record)
-        self._explain_holes()
-        self._date_boots()
-        return History(
-            [self._step(*pair) for pair in self._steps],
-            self._order,
-            [gap for _, (_, gap) in sorted(self._gaps.items())],
-            sorted(self._problems, key=lambda problem: problem.sequence),
-        )
-
-    def _problem(self, sequence: int, text: str) -> None:
-        self._problems.append(Problem(self._device_id, sequence, text))
-
-    def _boot(self, tag: int) -> Boot:
-        if tag not in self._boots:
-            # Its BOOT record is gone: pruned, damaged, or from before the first sync.
-            self._boots[tag] = Boot(tag, "unknown", "unknown")
-            self._order.append(self._boots[tag])
-        return self._boots[tag]
-
-    def _take(self, sequence: int, record: dict[str, Any]) -> None:
-        kind = record["kind"]
-        if kind == "boot":
-            boot = Boot(sequence, record["cause"], record["model"])
-            self._boots[sequence & 0xFFFF] = boot
-            self._order.append(boot)
-            return
-        boot = self._boot(record["boot_tag"])
-        if kind == "steps":
-            for step in record["steps"]:
-                step["uptime_ms"] = boot.unwrapped(step["uptime_ms"])
-                if self._keep_steps:
-                    self._steps.append((boot, step))
-            return
-        boot.unwrapped(record["uptime_ms"])
-        if kind == "anchor":
-            anchors = boot.anchors if record["source"] == "host" else boot.own_clock
-            anchors.append((record["uptime_ms"], record["utc_ms"]))
-        elif kind == "fault":
-            self._problem(sequence, f"{record['fault']} ({record['count']})")
-        elif kind == "gap":
-            # A power cut between telling and dropping makes the device tell it again.
-            gap = Gap(self._device_id, record["first_lost"], record["last_lost"], record["steps"])
-            known = self._gaps.get(gap.first_sequence)
-            if known is None or known[1].last_sequence < gap.last_sequence:
-                self._gaps[gap.first_sequence] = (sequence, gap)
-
-    def steps_again(self, records: Iterable[tuple[int, int, bytes]]) -> Iterator[Step]:
-        """The steps of the records that read() was given, read once more."""
-        boots = iter(self._order)
-        by_tag: dict[int, Boot] = {}
-        last_ms: dict[int, int] = {}
-        for sequence, record, _ in _decoded(records):
-            if record is None:
-                continue
-            if record["kind"] == "boot":
-                by_tag[sequence & 0xFFFF] = next(boots)
-                continue
-            tag = record["boot_tag"]
-            if tag not in by_tag:
-                by_tag[tag] = next(boots)
-            boot = by_tag[tag]
-            for item in record["steps"] if record["kind"] == "steps" else [record]:
-                uptime_ms = _unwrapped(item["uptime_ms"], last_ms.get(id(boot), 0))
-                last_ms[id(boot)] = max(last_ms.get(id(boot), 0), uptime_ms)
-                if item is not record:
-                    item["uptime_ms"] = uptime_ms
-                    yield self._step(boot, item)
-
-    def _explain_holes(self) -> None:
-        for sequence, gap in self._gaps.values():
-            records = f"records {gap.first_sequence} to {gap.last_sequence}"
-            self._problem(sequence, f"the log was full: {gap.steps} steps ({records}) were dropped")
-        spans = [(gap.first_sequence, gap.last_sequence) for _, gap in self._gaps.values()]
-        for first, last in self._holes:
-            if not any(begin <= first and last <= end for begin, end in spans):
-                self._problem(last + 1, f"records {first} to {last} are missing")
-
-    def _date_boots(self) -> None:
-        for boot in self._order:
-            for anchors in (boot.anchors, boot.own_clock):
-                # Two anchors at one uptime: the later one counts.
-                anchors[:] = sorted(dict(anchors).items())
-        known: int | None = None
-        for boot in self._order:
-            boot.begins_after_utc_ms = known
-            if boot.dated:
-                known = boot.utc_ms(boot.last_uptime_ms)
-            elif known is not None:
-                known += boot.last_uptime_ms
-        known = None
-        for boot in reversed(self._order):
-            boot.ends_before_utc_ms = known
-            if boot.dated:
-                known = boot.utc_ms(0)
-            elif known is not None:
-                known -= boot.last_uptime_ms
-
-    def _step(self, boot: Boot, step: dict[str, Any]) -> Step:
-        uptime_ms = step["uptime_ms"]
-        earliest, latest = (None, None) if boot.dated else boot.bounds(uptime_ms)
-        return Step(
-            self._device_id,
-            self._log_id,
-            boot.sequence,
-            uptime_ms,
-            boot.utc_ms(uptime_ms),
-            step["direction"],
-            step["confidence"],
-            step["stability"],
-            earliest,
-            latest,
-        )
-
-
-def read_log(device_id: str, log_id: int, records: Iterable[tuple[int, int, bytes]]) -> History:
-    """The history in one log's records (sequence, kind, payload), oldest first."""
-    return _LogReader(device_id, log_id).read(records)
-
-
-def stream_log(
-    device_id: str, log_id: int, records: Callable[[], Iterable[tuple[int, int, bytes]]]
-) -> Iterator[Step]:
-    """The steps in one log, one by one, in memory that does not grow with their number.
-
-    records() gives the log's records, oldest first; it is called twice, since a boot's last anchor dates its first
-    step, too.
-    """
-    reader = _LogReader(device_id, log_id, keep_steps=False)
-    reader.read(records())
-    yield from reader.steps_again(records())
-
-
-def read_history(store: Store) -> History:
-    """Decode every record of every log in the database."""
-    history = History()
-    for log in store.logs():
-        one = read_log(log["device_id"], log["log_id"], store.records(log["id"]))
-        history.steps += one.steps
-        history.boots += one.boots
-        history.gaps += one.gaps
-        history.problems += one.problems
+def read_log(device_id: str, log_id: int, records: LogRecords) -> History:
+    """The history in one log's records. For short logs; `stream_log` and derived.py serve long ones."""
+    timeline = Timeline(records)
+    history = History(boots=timeline.boots)
+    for found in read_records(device_id, timeline, records.since(0)):
+        if isinstance(found, StepBlock):
+            history.blocks.append(found)
+            history.steps += steps_of_block(device_id, log_id, found)
+        elif isinstance(found, Problem):
+            history.problems.append(found)
+    history.problems = explained(history.problems)
     return history
 
 
-@dataclass
-class Day:
-    """One calendar day of the wearer; `day` is None for steps that can't be dated.
-
-    bounded_steps: how many of the steps are known to be of this day only by the boots around theirs.
-    """
-
-    day: date | None
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(steplog.DIRECTIONS, 0))
-    minutes: dict[str, float] = field(default_factory=lambda: dict.fromkeys(steplog.DIRECTIONS, 0.0))
-    bouts: int = 0
-    bounded_steps: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """For --json."""
-        return {
-            "day": self.day.isoformat() if self.day else None,
-            "steps": self.counts,
-            "minutes": {name: round(value, 2) for name, value in self.minutes.items()},
-            "bouts": self.bouts,
-            "bounded_steps": self.bounded_steps,
-        }
+def stream_log(device_id: str, log_id: int, records: LogRecords) -> Iterator[Step]:
+    """The steps in one log, one by one, in memory that does not grow with their number."""
+    timeline = Timeline(records)
+    for found in read_records(device_id, timeline, records.since(0)):
+        if isinstance(found, StepBlock):
+            yield from steps_of_block(device_id, log_id, found)
 
 
-def _date(utc_ms: int | None, zone: tzinfo | None) -> date | None:
-    if utc_ms is None:
-        return None
-    # Without a zone astimezone() asks the system's rules for that very instant: summer days in winter, too.
-    return datetime.fromtimestamp(utc_ms / 1000, timezone.utc).astimezone(zone).date()
-
-
-def day_of(step: Step, zone: tzinfo | None) -> date | None:
-    """The wearer's calendar day of a step, or None if it can't be told; zone None: this computer's."""
-    if step.utc_ms is not None:
-        return _date(step.utc_ms, zone)
-    earliest, latest = _date(step.earliest_utc_ms, zone), _date(step.latest_utc_ms, zone)
-    return earliest if earliest == latest else None
-
-
-def days(steps: Iterable[Step], zone: tzinfo | None) -> list[Day]:
-    """Steps, walking minutes and bouts by calendar day, oldest first, undated ones last.
-
-    zone: the wearer's; None: this computer's. A step's minutes are the time since the step before it in its bout.
-    """
-    found: dict[date | None, Day] = {}
-    previous: Step | None = None
-    ordered = sorted(steps, key=lambda step: (step.device_id, step.log_id, step.boot, step.uptime_ms))
-    for step in ordered:
-        day = day_of(step, zone)
-        total = found.setdefault(day, Day(day))
-        total.counts[step.direction] += 1
-        total.bounded_steps += step.utc_ms is None and day is not None
-        if (
-            previous is not None
-            and (previous.device_id, previous.log_id, previous.boot)
-            == (step.device_id, step.log_id, step.boot)
-            and step.uptime_ms - previous.uptime_ms <= BOUT_GAP_MS
-        ):
-            total.minutes[step.direction] += (step.uptime_ms - previous.uptime_ms) / 60_000
-        else:
-            total.bouts += 1
-        previous = step
-    return sorted(found.values(), key=lambda entry: (entry.day is None, entry.day or date.min))
+def read_history(store: Store) -> History:
+    """Decode every record of every log in the database. For short logs."""
+    history = History()
+    for log in store.logs():
+        one = read_log(log["device_id"], log["log_id"], StoredRecords(store, log["id"]))
+        history.steps += one.steps
+        history.blocks += one.blocks
+        history.boots += one.boots
+        history.problems += one.problems
+    return history

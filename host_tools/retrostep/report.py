@@ -5,12 +5,12 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
-from retrostep.history import Day
+from retrostep.periods import Period
 
 DIRECTION_STYLES = {"forward": "green", "backward": "cyan", "sideways": "magenta", "unknown": "dim"}
 
 
-def day_table(days: list[Day], title: str = "Steps by day") -> Table:
+def day_table(days: list[Period], title: str = "Steps by day") -> Table:
     """Days as rows; steps and minutes by direction as columns."""
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True

@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 from rich.console import Console
 
-from retrostep.history import days, read_history
+from retrostep.history import read_history
+from retrostep.periods import days
 from retrostep.report import day_table
 from retrostep.store import Store, default_path
+from retrostep.stretches import stretches_of
 
 
 def zone_named(name: str | None) -> tzinfo | None:
@@ -44,7 +46,7 @@ def register(app: typer.Typer) -> None:
         wearer_zone = zone_named(zone)
         with Store(db or default_path(), create=False) as store:
             history = read_history(store)
-        found = days(history.steps, wearer_zone)
+        found = days(stretches_of(history.blocks), wearer_zone)
         if as_json:
             print(
                 json.dumps(
