@@ -16,7 +16,7 @@ STATUS = {"device_id": "abc", "board": "b", "firmware": "f", "log_id": 1}
 
 
 def random_log(seed, records=240):
-    """A log with all that moves dates: drifting anchors, own clocks, boots without anchor, lost records, long walks."""
+    """A log with all that moves dates: drift, own clocks, boots without anchor, lost records, long walks."""
     dice = random.Random(seed)
     found = []
     sequence = tag = uptime_ms = 0

@@ -31,8 +31,8 @@ class Period:
 
     counts, walk_ms, intervals, stability_sum, stability_steps: by direction, as in stretches.STRETCH.
     bouts: walks without a pause longer than 3 s. longest_back_ms, longest_back_steps: the longest bout backward,
-    which steps of unknown direction do not end. bounded_steps: how many of the steps are known to be of this day only by
-    the boots around theirs. events: by kind. days_walked: days with any step.
+    which steps of unknown direction do not end. bounded_steps: how many of the steps are known to be of this day
+    only by the boots around theirs. events: by kind. days_walked: days with any step.
     """
 
     first: date | None
