@@ -9,64 +9,38 @@ import time
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
-from conftest import sweep_size
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from firmware.gait.mounting import Mounting
 from firmware.link import packets, protocol
 from firmware.link.bonds import LIMIT, Bonds
 from firmware.link.radio import TRUST_MS, WINDOW_MS, charge_percent
-from firmware.logbook import Logbook
 from retrostep import flash, radio
 from retrostep.board import BoardError, VirtualBoard, flash_image
 from retrostep.cable import CableTransport
-from retrostep.device_tree import device_files
-from retrostep.history import read_history
 from retrostep.link import Link, LinkError
-from retrostep.logfiles import log_folder, read_log_files
-from retrostep.radio import Backend, DeviceNotFound, LinkLost, RadioTransport
-from retrostep.store import Store
-from retrostep.sync import sync
+from retrostep.radio import Backend, DeviceNotFound, LinkLost
 from retrostep.walker import Walk
 
 pytest.importorskip("bumble", reason="the virtual radio's Bluetooth stack needs Python 3.11 or newer")
 
+from desk import HEARD_AT_ONCE_S, HOLD_MS, Desk, bonded_peers, logged, make_image, stranger, write_log
+
 from retrostep.board.laptop import Laptop
 from retrostep.board.radio import Air, BoardRadio, aioble_files
 
-HOLD_MS = 3500
 FOUR_PER_INTERVAL = 4
-LOGGED_STEPS = 12_000
-SYNC_PACKETS = 126
 BATTERY_LEVEL = "00002a19-0000-1000-8000-00805f9b34fb"
-
-
-def write_log(folder):
-    """A log of nearly two hours' steps, as the device writes it."""
-    now_ms = [0]
-    logbook = Logbook(str(folder), lambda: now_ms[0], 77, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3")
-    directions = random.Random(1)
-    for _ in range(LOGGED_STEPS):
-        now_ms[0] += directions.randrange(400, 700)
-        logbook.add_step(now_ms[0], directions.randrange(4), directions.randrange(60, 100), None)
-        logbook.flush_if_due()
-    logbook.close()
 
 
 @pytest.fixture(scope="session")
 def radio_image(tmp_path_factory):
-    """A flash image with the device's files, aioble, a calibrated clip and a long log."""
+    """A flash image with a long log."""
     folder = tmp_path_factory.mktemp("radio")
-    (folder / "log").mkdir()
     write_log(folder / "log")
-    settings = folder / "settings.json"
-    settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
-    logs = [(path, f"/log/{path.name}") for path in (folder / "log").iterdir()]
-    image = folder / "flash.img"
-    flash_image.create(image, [*device_files(), *aioble_files(), (settings, "/settings.json"), *logs])
-    return image
+    make_image(folder / "flash.img", folder)
+    return folder / "flash.img"
 
 
 @pytest.fixture
@@ -76,49 +50,8 @@ def image(radio_image, tmp_path):
 
 @pytest.fixture
 def air():
-    with Air() as space:
+    with Air(advertising_interval_s=HEARD_AT_ONCE_S) as space:
         yield space
-
-
-class Desk:
-    """A board with its radio, and the laptop beside it."""
-
-    def __init__(self, board, board_radio, laptop, tmp_path):
-        self.board = board
-        self.radio = board_radio
-        self.laptop = laptop
-        self.backend = Backend(laptop.client, laptop.scanner)
-        self._db = tmp_path / "radio.sqlite3"
-
-    def hold(self, wait_s=5.0):
-        """Hold the button until the window opens."""
-        self.board.press(HOLD_MS)
-        self.board.advance(wait_s)
-
-    async def _over(self, work, pair, backend):
-        device = await radio.find(None, 2.0, backend)
-        async with RadioTransport(device, backend, pair) as transport:
-            return await work(transport)
-
-    def over(self, work, pair=False, backend=None):
-        """Run work(transport) on a link to the board."""
-        return asyncio.run(self._over(work, pair, backend or self.backend))
-
-    def pair(self, backend=None):
-        return self.over(lambda transport: Link(transport).status(), pair=True, backend=backend)
-
-    def sync(self, on_progress=lambda done, total: None):
-        with Store(self._db) as store:
-            return self.over(lambda transport: sync(Link(transport), store, on_progress))
-
-    def stored(self):
-        with Store(self._db) as store:
-            (log,) = store.logs()
-            return list(store.records(log["id"]))
-
-    def history(self):
-        with Store(self._db) as store:
-            return read_history(store)
 
 
 @pytest.fixture
@@ -128,18 +61,6 @@ def desk(image, air, tmp_path):
         board.advance(1)
         yield Desk(board, board_radio, Laptop(air), tmp_path)
         print(board.console.decode(errors="replace"))
-
-
-def logged(image):
-    with log_folder(image) as folder:
-        return list(read_log_files(folder).records())
-
-
-def bonded_peers(image):
-    """How many peers the board's bonds file holds."""
-    if "/bonds.json" not in flash_image.listing(image):
-        return 0
-    return len({key for _, key, _ in json.loads(flash_image.read(image, "/bonds.json"))})
 
 
 def heard(desk, seconds=0.6):
@@ -257,11 +178,6 @@ def test_ble_nonsense_from_a_bonded_host_costs_at_most_its_answer(desk):
     assert desk.sync().records > 200
 
 
-def stranger(air):
-    laptop = Laptop(air, "D0:00:00:00:00:02")
-    return Backend(laptop.client, laptop.scanner)
-
-
 def test_ble_refuses_to_pair_outside_the_window_at_once_and_keeps_no_bond(desk, image, air):
     desk.hold()
     desk.pair()
@@ -370,50 +286,6 @@ def test_ble_link_that_is_never_encrypted_is_ended_by_the_device(desk):
             return time.monotonic() - began
 
     assert asyncio.run(linger()) == pytest.approx(TRUST_MS / 1000, abs=2)
-
-
-@pytest.fixture(scope="session")
-def sync_notifications(radio_image, tmp_path_factory):
-    """How many notifications a whole sync takes."""
-    folder = tmp_path_factory.mktemp("count")
-    with Air() as air:
-        board_radio = BoardRadio(air)
-        image = shutil.copy(radio_image, folder / "i")
-        with VirtualBoard(image, speed=0, radio=board_radio) as board:
-            desk = Desk(board, board_radio, Laptop(air), folder)
-            board.advance(1)
-            desk.hold()
-            desk.pair()
-            before = air.notifications
-            desk.sync()
-            return air.notifications - before
-
-
-def pytest_generate_tests(metafunc):
-    """Every packet of a sync if the drop sweep was asked for by its name, else a few."""
-    if "cut_packet" in metafunc.fixturenames:
-        every = range(1, SYNC_PACKETS + 1)
-        full = sweep_size(metafunc.config, "dropsweep") == "full"
-        metafunc.parametrize("cut_packet", every if full else random.Random(6).sample(every, 6))
-
-
-def test_ble_dropsweep_knows_how_many_packets_a_sync_has(sync_notifications):
-    assert sync_notifications == SYNC_PACKETS
-
-
-def test_ble_dropsweep_a_link_cut_at_any_packet_resumes_without_loss_or_duplicate(
-    cut_packet, desk, image, air
-):
-    desk.hold()
-    desk.pair()
-    air.cut_after(cut_packet)
-    with pytest.raises(LinkLost):
-        desk.sync()
-    desk.sync()
-    desk.board.cut_power()
-    stored = desk.stored()
-    assert stored == logged(image)[: len(stored)]
-    assert len(logged(image)) - len(stored) <= 1
 
 
 def test_ble_request_written_just_before_a_disconnect_is_not_answered_on_the_next_link(desk):

@@ -85,14 +85,19 @@ class Air(LocalLink):
     """A radio space. A context manager; entering starts its thread.
 
     packets_per_interval: what one radio may send in `interval_s`; None: as fast as the computer can.
+    advertising_interval_s: None: as the board asks; less saves a test that connects again and again its waiting.
     """
 
     def __init__(
-        self, packets_per_interval: int | None = None, interval_s: float = CONNECTION_INTERVAL_S
+        self,
+        packets_per_interval: int | None = None,
+        interval_s: float = CONNECTION_INTERVAL_S,
+        advertising_interval_s: float | None = None,
     ) -> None:
         super().__init__()
         self.packets_per_interval = packets_per_interval
         self.interval_s = interval_s
+        self.advertising_interval_s = advertising_interval_s
         self.loop = asyncio.new_event_loop()
         self.notifications = 0
         """How many notifications have been sent in this air."""
@@ -423,12 +428,15 @@ class BoardRadio:
             return
         if not connectable:
             raise OSError(errno.EINVAL, "only connectable advertising is modelled")
+        interval_ms = interval_us / 1000
+        if self.air.advertising_interval_s is not None:
+            interval_ms = self.air.advertising_interval_s * 1000
         # The virtual controller has no scan responses: both parts are one payload here.
         await device.start_advertising(
             advertising_data=b"".join(self._advertised),
             scan_response_data=b"",
-            advertising_interval_min=interval_us / 1000,
-            advertising_interval_max=interval_us / 1000,
+            advertising_interval_min=interval_ms,
+            advertising_interval_max=interval_ms,
         )
 
     async def _do_disconnect(self, conn_handle: int) -> bool:
