@@ -12,6 +12,7 @@ hands unasked LIVE_STEP messages to a callback.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,16 @@ from firmware.steplog import DIRECTIONS  # noqa: E402
 ANSWER_TIMEOUT_S = 3.0
 TRIES = 3
 CLOCK_TRIES = 5
+# Status fields that no sync can do without.
+_ALWAYS_TOLD = (
+    "device_id",
+    "board",
+    "firmware",
+    "log_id",
+    "oldest_sequence",
+    "next_sequence",
+    "acknowledged",
+)
 MAX_BODY_BYTES = protocol.MAX_REQUEST_BYTES - protocol.MESSAGE_HEADER_BYTES
 
 
@@ -42,6 +53,10 @@ class NoAnswer(LinkError):
 
 class Refused(LinkError):
     """The device answered with an error."""
+
+
+class AnswerUnreadable(LinkError):
+    """The device answered what this protocol version does not know."""
 
 
 class CalibrationFailed(LinkError):
@@ -116,6 +131,17 @@ class DeviceSettings:
     restart: list[str]
 
 
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Around every look into what a device sent: bytes that make no sense are an AnswerUnreadable."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnswerUnreadable(
+            f"the device's answer can't be read ({error}): device and tool do not fit together; update the older one"
+        ) from error
+
+
 def _named(names: tuple[str, ...], index: int) -> str:
     """A newer firmware may know more than this tool."""
     return names[index] if index < len(names) else f"number {index}"
@@ -149,13 +175,15 @@ class Link:
             try:
                 while True:
                     message = await asyncio.wait_for(self._transport.receive(), deadline - clock.time())
-                    code, tag, content = protocol.split(message)
+                    with _reading():
+                        code, tag, content = protocol.split(message)
                     if self._unasked(code, content):
                         continue
                     if tag != self._tag:
                         continue
                     if code == protocol.ERROR:
-                        raise Refused(f"{self._transport.name} refused: {bytes(content[1:]).decode()}")
+                        reason = bytes(content[1:]).decode(errors="replace")
+                        raise Refused(f"{self._transport.name} refused: {reason}")
                     deadline = clock.time() + ANSWER_TIMEOUT_S
                     answers.append((code, content))
                     if code == last:
@@ -173,11 +201,14 @@ class Link:
             self._live_step(content)
         elif code == protocol.RAW_BLOCK:
             if self._on_raw is not None:
-                (first,) = protocol.unpack("<I", content)
+                with _reading():
+                    (first,) = protocol.unpack("<I", content)
                 self._on_raw(RawBlock(first, bytes(content[4:])))
         elif code == protocol.MARK:
             if self._on_raw is not None:
-                self._on_raw(Mark(*protocol.unpack("<IB", content)))
+                with _reading():
+                    mark = Mark(*protocol.unpack("<IB", content))
+                self._on_raw(mark)
         else:
             return False
         return True
@@ -185,7 +216,8 @@ class Link:
     def _live_step(self, content: bytes) -> None:
         if self._on_live_step is None:
             return
-        at_cs, direction, confidence, stability = protocol.unpack("<IBBB", content)
+        with _reading():
+            at_cs, direction, confidence, stability = protocol.unpack("<IBBB", content)
         self._on_live_step(
             LiveStep(
                 at_cs / 100,
@@ -200,11 +232,19 @@ class Link:
 
     async def status(self) -> dict[str, Any]:
         """The device's fields (names as in protocol.FIELDS). Raises LinkError."""
-        status = protocol.decode_fields(await self._ask(protocol.STATUS))
+        body = await self._ask(protocol.STATUS)
+        with _reading():
+            status = protocol.decode_fields(body)
         version = status.get("protocol_version")
         if version != protocol.PROTOCOL_VERSION:
             raise LinkError(
                 f"the device speaks protocol version {version}, this tool {protocol.PROTOCOL_VERSION}: "
+                "update the older one"
+            )
+        missing = [name for name in _ALWAYS_TOLD if name not in status]
+        if missing:
+            raise AnswerUnreadable(
+                f"the device does not tell its {', '.join(missing)}: device and tool do not fit together; "
                 "update the older one"
             )
         return status
@@ -214,7 +254,8 @@ class Link:
         request = protocol.pack_u32(first_sequence) + protocol.pack_u32(limit_bytes)
         for _ in range(TRIES):
             answers = await self._answers(protocol.READ, request, protocol.END)
-            following, more, sent = protocol.unpack("<IBI", answers[-1][1])
+            with _reading():
+                following, more, sent = protocol.unpack("<IBI", answers[-1][1])
             data = b"".join(content for code, content in answers if code == protocol.RECORDS)
             if len(data) == sent:
                 return data, following, bool(more)
@@ -224,15 +265,19 @@ class Link:
 
     async def acknowledge(self, up_to: int) -> int:
         """Tell the device that everything before `up_to` is stored here; returns its cursor. Raises LinkError."""
-        return protocol.unpack("<I", await self._ask(protocol.ACK, protocol.pack_u32(up_to)))[0]
+        body = await self._ask(protocol.ACK, protocol.pack_u32(up_to))
+        with _reading():
+            return protocol.unpack("<I", body)[0]
 
     async def read_clock(self) -> ClockReading:
         """Compare clocks a few times and keep the reading with the shortest round trip. Raises LinkError."""
         best: ClockReading | None = None
         for _ in range(CLOCK_TRIES):
             before = self._utc_ms()
-            low, high = protocol.unpack("<IH", await self._ask(protocol.CLOCK))
+            body = await self._ask(protocol.CLOCK)
             after = self._utc_ms()
+            with _reading():
+                low, high = protocol.unpack("<IH", body)
             reading = ClockReading(
                 protocol.join_u48(low, high), (before + after) // 2, (after - before + 1) // 2
             )
@@ -261,8 +306,9 @@ class Link:
     async def calibrate(self, action: int) -> CalibrationState:
         """Start, cancel or ask for a calibration (protocol.CALIBRATE_...). Raises LinkError."""
         answer = await self._ask(protocol.CALIBRATE, bytes([action]))
-        state, steps, quality = protocol.unpack("<BBB", answer)
-        return CalibrationState(_named(STATES, state), steps, quality, bytes(answer[3:]).decode())
+        with _reading():
+            state, steps, quality = protocol.unpack("<BBB", answer)
+            return CalibrationState(_named(STATES, state), steps, quality, bytes(answer[3:]).decode())
 
     async def settings(self, changes: dict[str, Any] | None = None) -> DeviceSettings:
         """Change these settings, all or none; the settings as they are then. Raises LinkError."""
@@ -271,8 +317,10 @@ class Link:
             raise LinkError(
                 f"settings: expected at most {MAX_BODY_BYTES} bytes in one go, got {len(request)}: set fewer at once"
             )
-        answer = json.loads(await self._ask(protocol.SETTINGS, request))
-        return DeviceSettings(answer["settings"], answer["restart"])
+        body = await self._ask(protocol.SETTINGS, request)
+        with _reading():
+            answer = json.loads(body)
+            return DeviceSettings(answer["settings"], answer["restart"])
 
     async def raw(self, on: bool) -> None:
         """Start (for a minute; ask again to go on) or stop raw samples and marks. Raises LinkError."""
@@ -281,7 +329,9 @@ class Link:
     async def listen(self) -> None:
         """Wait for live steps, raw samples and marks until cancelled. Raises LinkError."""
         while True:
-            code, _, content = protocol.split(await self._transport.receive())
+            message = await self._transport.receive()
+            with _reading():
+                code, _, content = protocol.split(message)
             self._unasked(code, content)
 
 
