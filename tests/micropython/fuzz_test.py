@@ -7,6 +7,7 @@ answer, with its tag; a valid one gets the right answer; no step is lost, no rec
 """
 
 import gc
+import json
 import random
 import struct
 import sys
@@ -24,6 +25,7 @@ from firmware.link import packets, protocol
 from firmware.link.framing import decode_line, encode_line
 from firmware.link.session import Session
 from firmware.logbook import Logbook
+from firmware.settings import Settings
 
 HEAP = "2M"
 REQUESTS = 100_000 if sys.argv[-1] == "full" else 6_000
@@ -64,6 +66,7 @@ class Device:
             budget_bytes=BUDGET_BYTES,
         )
         self.calibration = Calibration("waist")
+        self.settings = Settings("/flash/settings.json")
         self.steps = [0, 0, 0, 0]
         self._step_due_ms = 0
         self.buzzes = 0
@@ -94,6 +97,9 @@ class Device:
     def identify(self):
         self.buzzes += 1
 
+    def apply_settings(self, changes):
+        """What is read from the settings when it is needed takes effect by itself."""
+
     def keep_time(self):
         time.gmtime(self.clock.utc_ms() // 1000)
 
@@ -121,8 +127,11 @@ def valid_request(device):
     tag = random.randrange(1, 256)
     journal = device.logbook.journal
     kind = random.randrange(20)
-    if kind < 6:
+    if kind < 5:
         return protocol.message(protocol.STATUS, tag)
+    if kind < 6:
+        changes = {"motor_percent": random.randrange(101)} if random.randrange(9) == 0 else None
+        return protocol.message(protocol.SETTINGS, tag, json.dumps(changes).encode() if changes else b"")
     if kind < 9:
         return protocol.message(protocol.CLOCK, tag)
     if kind < 13:
@@ -152,13 +161,37 @@ def flipped(data):
     return bytes(damaged)
 
 
+def odd_json():
+    """A JSON value that may fit a setting or not, or is none."""
+    texts = ("", "22:00", "aa:bb", ":::::", "waist", "\u00b9\u00b2:\u00b3\u2070", "00")
+    return random.choice(
+        (
+            random.choice((None, True, -1, 50, 1 << 40, 0.5, [], {}, [[]], {"a": 1})),
+            random.choice(texts),
+            random.randrange(-1000, 100_000),
+        )
+    )
+
+
+def odd_settings(device):
+    """A SETTINGS request whose names, values or JSON are out of the ordinary."""
+    names = list(device.settings.shown())
+    changes = {random.choice(names): odd_json()}
+    if random.randrange(4) == 0:
+        changes[random.choice(("", "x", "placement", names[0] + "x"))] = odd_json()
+    body = json.dumps(changes if random.randrange(5) else odd_json()).encode()
+    return protocol.message(protocol.SETTINGS, random.randrange(1, 256), body)
+
+
 def wrong_request(device):
     """A request that no well-behaved host would send."""
-    kind = random.randrange(6)
+    kind = random.randrange(7)
+    if kind == 6:
+        return odd_settings(device)
     if kind == 0:
         return noise(random.randrange(40))
     if kind == 1:
-        return noise(random.randrange(packets.MAX_REQUEST_BYTES + 1))
+        return noise(random.randrange(protocol.MAX_REQUEST_BYTES + 1))
     if kind == 2:
         # A known or nearly known opcode with any body.
         return bytes((random.randrange(0x18), random.randrange(256))) + noise(random.randrange(24))
@@ -216,14 +249,14 @@ class PacketWay(Way):
 
     def __init__(self, device):
         super().__init__(device)
-        self.inbox = packets.Assembler(packets.MAX_REQUEST_BYTES)
+        self.inbox = packets.Assembler(protocol.MAX_REQUEST_BYTES)
 
     def arriving(self, message, whole):
         """The messages that come out at the other end of the way."""
         parcels = packets.split_message(message, random.choice((2, 20, 20, 100, 244)))
         for packet in parcels if whole else mistreated(parcels):
             arrived = self.inbox.add(packet)
-            assert arrived is None or len(arrived) <= packets.MAX_REQUEST_BYTES
+            assert arrived is None or len(arrived) <= protocol.MAX_REQUEST_BYTES
             if arrived is not None:
                 yield arrived
 
@@ -305,6 +338,8 @@ def check_right_answer(device, request, acknowledged, answers):
         assert struct.unpack("<I", body)[0] == max(up_to, acknowledged) == device.logbook.journal.acknowledged
     elif opcode == protocol.ANCHOR:
         assert struct.unpack("<I", body)[0] < device.logbook.journal.flushed_sequence
+    elif opcode == protocol.SETTINGS:
+        assert json.loads(body)["settings"] == device.settings.shown()
     elif opcode in (protocol.LIVE, protocol.RAW):
         assert body == request[2:3]
 
