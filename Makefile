@@ -76,6 +76,26 @@ flash: $(READY)  ## copy what changed to the device at PORT=... and restart it
 	@test -n "$(PORT)" || { echo "no PORT given: make flash PORT=/dev/ttyACM0 (retrostep ports lists them)"; exit 2; }
 	@$(BIN)/retrostep flash --port "$(PORT)"
 
+.PHONY: repl
+repl: $(READY)  ## the device's REPL at PORT=... (Ctrl-] leaves it)
+	@test -n "$(PORT)" || { echo "no PORT given: make repl PORT=/dev/ttyACM0 (retrostep ports lists them)"; exit 2; }
+	@$(BIN)/mpremote connect "$(PORT)" repl
+
+.PHONY: logs
+logs: $(READY)  ## copy the step log and the crash log at PORT=... into build/logs, as they lie on the device
+	@test -n "$(PORT)" || { echo "no PORT given: make logs PORT=/dev/ttyACM0 (retrostep ports lists them)"; exit 2; }
+	@mkdir -p build/logs
+	@$(BIN)/mpremote connect "$(PORT)" cp -r :/log build/logs/
+	@-$(BIN)/mpremote connect "$(PORT)" resume cp :/crash.log build/logs/ + reset 2>/dev/null
+	@$(BIN)/retrostep log check build/logs/log
+
+.PHONY: erase
+erase: $(READY)  ## remove EVERYTHING from the device at PORT=...: firmware, settings, bonds, step log (CONFIRM=yes)
+	@test -n "$(PORT)" || { echo "no PORT given: make erase PORT=/dev/ttyACM0 CONFIRM=yes"; exit 2; }
+	@test "$(CONFIRM)" = yes || { echo "this removes the step log, too: sync first, then add CONFIRM=yes"; exit 2; }
+	@$(BIN)/mpremote connect "$(PORT)" rm -r :/
+	@$(BIN)/mpremote connect "$(PORT)" reset
+
 .PHONY: clean
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

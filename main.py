@@ -1,4 +1,7 @@
-"""Starts the app. A crash is kept in /crash.log and the device restarts; Ctrl-C leaves the REPL to mpremote."""
+"""Starts the app. A crash is kept in /crash.log and the device restarts; Ctrl-C leaves the REPL to mpremote.
+
+What boot.py decided (SAFE_MODE, crash_count ...) is in this namespace; without it, too, the app starts.
+"""
 
 import gc
 import sys
@@ -35,18 +38,38 @@ def _count_crash():
     machine.RTC().memory(mark + bytes([min(count + 1, 255)]))
 
 
-if not globals().get("SAFE_MODE", False):
+def _leave_to_repl():
+    """The watchdog, which nothing can stop, must not end what is done in the REPL."""
+    keep_fed = globals().get("keep_fed")
+    if keep_fed:
+        keep_fed()
+
+
+def _start(safe):
+    # From here on an application that hangs, while it loads or later, is a reset.
+    machine.WDT(timeout=globals().get("WATCHDOG_MS", 30_000))
+    feeder = globals().get("feeder")
+    if feeder:
+        feeder.deinit()
     gc.threshold(COLLECT_EVERY_BYTES)
     try:
         from firmware.app import run
 
-        run()
+        run(safe)
     except KeyboardInterrupt:
         print("main: stopped by Ctrl-C; Ctrl-D starts again")
+        _leave_to_repl()
     except Exception as crash:
+        _keep(crash)
+        if safe:
+            # Here a restart would lead nowhere: what can be done is done by hand.
+            _leave_to_repl()
+            return
         import time
 
-        _keep(crash)
         _count_crash()
         time.sleep_ms(RESTART_DELAY_MS)
         machine.reset()
+
+
+_start(globals().get("SAFE_MODE", False))

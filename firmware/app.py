@@ -38,6 +38,11 @@ LOG_FOLDER = "/log"
 _RESERVE_BYTES = 131_072
 _LEAST_LOG_BYTES = 32_768
 _HEALTHY_AFTER_MS = 60_000
+# An application on trial is the good one after so long.
+_TRUSTED_AFTER_MS = 5 * 60_000
+_CRASH_LOG = "/crash.log"
+# Longer than any garbage collection, flash erase or import; the housekeeping feeds it every second.
+_WATCHDOG_MS = 30_000
 _HOUSEKEEPING_MS = 1000
 _BATTERY_MS = 4 * 3600 * 1000
 # The seconds of an ESP32's module time count from 2000; a clock that was never set shows that year.
@@ -99,9 +104,10 @@ def _log_budget(wanted_bytes):
 
 
 class Device:
-    """Everything that runs on one board."""
+    """Everything that runs on one board. safe: nothing is measured; cable, radio and log work."""
 
-    def __init__(self):
+    def __init__(self, safe=False):
+        self._safe = safe
         self.settings = Settings()
         self.clock = Clock(time.ticks_ms, time.ticks_diff)
         placement = self.settings["placement"]
@@ -140,6 +146,18 @@ class Device:
         self._link = CableLink(self)
         self._radio = RadioLink(self, Bonds(), self.clock.uptime_ms, self._on_radio_window)
         self._recall_time()
+        self._tell_crash()
+
+    def _tell_crash(self):
+        try:
+            os.stat(_CRASH_LOG)
+        except OSError:
+            return
+        from firmware.crashes import take
+
+        crash = take()
+        if crash:
+            self.logbook.add_crash(*crash)
 
     def _make_cue_policy(self):
         known = self._mounting is not None and not self._clip_doubted
@@ -341,13 +359,21 @@ class Device:
             "battery_mv": self._battery_mv(),
             "clock_set": 1 if self.clock.utc_ms() is not None else 0,
             "sample_period_ns": self._sample_clock.period_ns if self._sample_clock is not None else 0,
+            "samples": self._pipeline.sample_index & 0xFFFFFFFF,
         }
 
     async def _housekeeping(self):
-        """Flush in time even while no samples come; log the battery; after a healthy minute forget crashes."""
-        healthy = False
+        """Flush in time even while no samples come; log the battery; after a healthy minute forget crashes.
+
+        Feeds the watchdog: whatever keeps this task from running for long is a hang.
+        """
+        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        healthy = trusted = self._safe
         battery_due_ms = 0
         while True:
+            watchdog.feed()
+            if self._safe:
+                self._set_led(self._led.value() != board.LED_ON)
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
             self.logbook.flush_if_due()
             if self.clock.uptime_ms() >= battery_due_ms:
@@ -356,11 +382,31 @@ class Device:
             if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
                 machine.RTC().memory(b"")
                 healthy = True
+            if not trusted and self._measured_ms() >= _TRUSTED_AFTER_MS:
+                trusted = self._trust_application()
+
+    def _measured_ms(self):
+        """For how long samples have come."""
+        return self._pipeline.sample_index * 1_000_000 // RATE_MILLIHZ if self._pipeline else 0
+
+    def _trust_application(self):
+        """True: /slots says that what runs here is the good application."""
+        from firmware import slots
+
+        failed = slots.read()[3]
+        try:
+            slots.confirm()
+        except OSError as full:
+            print("app: the application stays on trial:", full)
+            return False
+        if failed:
+            self.logbook.add_crash(1, b"update in slot %s was given up" % failed.encode())
+        return True
 
     async def run(self):
         """Run until a task fails; its exception passes through."""
         await asyncio.gather(
-            self._sampler.run(),
+            *([] if self._safe else [self._sampler.run()]),
             self._cues.run(),
             self._link.run(),
             self._radio.run(),
@@ -381,10 +427,13 @@ class Device:
             self.logbook.close()
 
 
-def run():
-    """Start the device and run it. KeyboardInterrupt and crashes pass through, after the log is closed."""
+def run(safe=False):
+    """Start the device and run it; safe: without the sensor.
+
+    KeyboardInterrupt and crashes pass through, after the log is closed.
+    """
     print("Retrostep %s on %s" % (VERSION, board.NAME))
-    device = Device()
+    device = Device(safe)
     gc.collect()
     gc.threshold(-1)
     try:

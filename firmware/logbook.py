@@ -133,6 +133,10 @@ class Logbook:
         """The battery's voltage now; durable with the next flush."""
         self._append(steplog.BATTERY, steplog.encode_battery(self._tag, self._uptime_ms(), battery_mv))
 
+    def add_crash(self, count, text):
+        """The app crashed before this start, in the same way `count` times; text: the traceback, bytes."""
+        self._append(steplog.CRASH, steplog.encode_crash(self._tag, self._uptime_ms(), count, text))
+
     def _append(self, kind, payload):
         """A record beside the steps: it waits no longer than they do."""
         self.journal.append(kind, payload)

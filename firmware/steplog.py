@@ -25,6 +25,7 @@ of uptime; times of contacts are rounded before they are subtracted, so they do 
     BATTERY  u16 boot tag, u32 cs, u16 mV
     GAP      u16 boot tag, u32 cs, u32 first and u32 last sequence number that were dropped unsynced, u32 steps in
              them, u16 boot tag and u32 cs of the first of these steps, u16 boot tag and u32 cs of the last
+    CRASH    u16 boot tag, u32 cs of the next start, u16 how often, UTF-8 traceback
 
 A level is a part of the whole: confidence 0..100 % in sevenths 0..7; stability 0..100 in sixths 0..6, 7 = not
 measured. The model tag is the low byte of the model id's CRC-32. Decoders ignore bytes behind those they know.
@@ -43,6 +44,7 @@ FAULT = 4
 EVENT = 5
 BATTERY = 6
 GAP = 7
+CRASH = 9
 
 DIRECTIONS = ("forward", "backward", "sideways", "unknown")
 PLACEMENTS = ("waist", "shoe", "pocket")
@@ -96,6 +98,7 @@ FAULT_LAYOUT = "<HIBI"
 EVENT_LAYOUT = "<HIBB"
 BATTERY_LAYOUT = "<HIH"
 GAP_LAYOUT = "<HIIIIHIHI"
+CRASH_LAYOUT = "<HIH"
 BOOT_LAYOUT = "<BBBI"
 _STEPS_HEADER_BYTES = 7
 _STEPS_LIMIT_BYTES = 480
@@ -165,6 +168,11 @@ def encode_event(boot_tag, uptime_ms, kind, strength):
 def encode_battery(boot_tag, uptime_ms, battery_mv):
     """The battery's voltage at that time."""
     return struct.pack(BATTERY_LAYOUT, boot_tag, _cs(uptime_ms), battery_mv)
+
+
+def encode_crash(boot_tag, uptime_ms, count, text):
+    """The app crashed before this boot, in the same way `count` times; text: the traceback, bytes."""
+    return struct.pack(CRASH_LAYOUT, boot_tag, _cs(uptime_ms), min(count, 0xFFFF)) + text
 
 
 def encode_gap(boot_tag, uptime_ms, first_lost, last_lost, steps, first_step, last_step):

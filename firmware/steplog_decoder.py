@@ -9,6 +9,8 @@ from firmware.steplog import (
     BATTERY_LAYOUT,
     BOOT,
     BOOT_LAYOUT,
+    CRASH,
+    CRASH_LAYOUT,
     DIRECTIONS,
     EVENT,
     EVENT_LAYOUT,
@@ -159,6 +161,12 @@ def _decode_gap(payload):
     }
 
 
+def _decode_crash(payload):
+    boot_tag, at_cs, count = struct.unpack_from(CRASH_LAYOUT, payload)
+    text = bytes(payload[struct.calcsize(CRASH_LAYOUT) :]).decode("utf-8", "replace")
+    return {"kind": "crash", "boot_tag": boot_tag, "uptime_ms": at_cs * 10, "count": count, "traceback": text}
+
+
 _DECODERS = {
     BOOT: _decode_boot,
     STEPS: _decode_steps,
@@ -167,6 +175,7 @@ _DECODERS = {
     EVENT: _decode_event,
     BATTERY: _decode_battery,
     GAP: _decode_gap,
+    CRASH: _decode_crash,
 }
 
 

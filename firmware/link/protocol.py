@@ -90,6 +90,7 @@ FIELDS = (
     (22, "battery_mv", "<H"),
     (23, "clock_set", "<B"),
     (24, "sample_period_ns", "<I"),
+    (25, "samples", "<I"),
 )
 
 

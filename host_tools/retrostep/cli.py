@@ -14,6 +14,7 @@ from retrostep.commands import (
     demo,
     device,
     evaluate,
+    flash,
     log,
     radio,
     record,
@@ -46,7 +47,7 @@ def _options(
     pass
 
 
-for module in (demo, device, radio, settings, report, record, replay, evaluate, train, board, log):
+for module in (demo, device, radio, settings, report, record, replay, evaluate, train, board, flash, log):
     module.register(app)
 
 

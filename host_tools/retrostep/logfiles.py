@@ -164,6 +164,8 @@ def describe(record: dict[str, Any]) -> str:
         return f"event at {at}: {record['event']} (strength {record['strength']})"
     if kind == "battery":
         return f"battery at {at}: {record['battery_mv']} mV"
+    if kind == "crash":
+        return f"crash (time {record['count']}): {record['traceback'].strip().splitlines()[-1:]}"
     return f"gap: {record['steps']} steps in records {record['first_lost']} to {record['last_lost']} were dropped"
 
 

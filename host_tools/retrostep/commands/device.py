@@ -1,4 +1,4 @@
-"""`retrostep ports | status | sync | identify | calibrate | flash`: what talks to a device."""
+"""`retrostep ports | status | sync | identify | calibrate`: what talks to a device."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from retrostep import cable, flash
+from retrostep import cable
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
 from retrostep.link import CalibrationFailed, CalibrationState, Link, protocol
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
 
-FLASH_PORT = typer.Option(
-    ..., "--port", "-p", help="Serial port of the device (`retrostep ports` lists them)."
-)
 DB = typer.Option(None, "--db", help="Database file (default: in the user's data folder).")
 
 
@@ -142,15 +139,3 @@ def register(app: typer.Typer) -> None:
         if done.state != "done":
             raise CalibrationFailed(f"not calibrated: {done.reason or done.state}")
         console.print(f"calibrated, quality {done.quality} of 100")
-
-    @app.command("flash")
-    def flash_command(port: str = FLASH_PORT) -> None:
-        """Copy the firmware files that changed onto the device and restart it."""
-        changed = flash.flash(port)
-        for path in changed:
-            print(path)
-        print(
-            f"{len(changed)} files changed, device restarted"
-            if changed
-            else "nothing changed, device restarted"
-        )

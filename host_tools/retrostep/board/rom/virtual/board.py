@@ -4,6 +4,8 @@ A reset of any kind ends this process; the supervisor starts the next one with t
 bus, the clock, RTC memory, the button and running faults go through it; a power cut takes all but the flash.
 """
 
+import gc
+
 from virtual import bus, channel, clock, pins
 
 rtc_memory = b""
@@ -13,6 +15,8 @@ unique_id = b""
 cpu_hz = 160000000
 wake_ext0 = None
 wake_ext1 = None
+# What keeps the heap at the size that was asked for; given up at the end of a life, whose state must be told.
+ballast = None
 
 _CAUSES = {"power_on": 1, "hard": 2, "wdt": 3, "deepsleep": 4, "soft": 5}
 
@@ -181,9 +185,11 @@ def save():
 
 def leave(cause, repl="friendly"):
     """End this life now: "hard", "soft", "wdt" or "deepsleep". Does not return."""
-    global wake_reason
+    global wake_reason, ballast
     clock.drop_sources(())
     pins.release_all()
+    ballast = None
+    gc.collect()
     if cause != "deepsleep":
         wake_reason = 0
     if cause != "soft":
