@@ -212,7 +212,7 @@ class Problem:
     """Something in the log that a person should know.
 
     kind: "fault" of the sensor; "full": the device had to drop unsynced records; "missing" ones that no "full"
-    explains; "unreadable" record. first, last: the record numbers it is about.
+    explains; "unreadable" record; "crash" of the app. first, last: the record numbers it is about.
     """
 
     device_id: str
