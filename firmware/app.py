@@ -144,7 +144,7 @@ class Device:
             self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_ms
         )
         self._link = CableLink(self)
-        self._radio = RadioLink(self, Bonds(), self.clock.uptime_ms, self._on_radio_window)
+        self.radio = RadioLink(self, Bonds(), self.clock.uptime_ms, self._on_radio_window)
         self._recall_time()
         self._tell_crash()
 
@@ -173,7 +173,7 @@ class Device:
             self._confirm_clip()
 
     def _on_hold(self):
-        self._radio.open_window()
+        self.radio.open_window()
 
     def _on_radio_window(self):
         self._cues.play("pairing_open")
@@ -275,7 +275,7 @@ class Device:
             contact_ms = max(self._sample_clock.ms_at(contact_index), 0)
             self.logbook.add_step(contact_ms, direction, confidence, stability)
             self._link.live_step(contact_ms, direction, confidence, stability)
-            self._radio.live_step(contact_ms, direction, confidence, stability)
+            self.radio.live_step(contact_ms, direction, confidence, stability)
         for index, kind, detail in self._pipeline.take_events():
             if kind == "bout_closed":
                 direction, steps, first_index, last_index = detail
@@ -376,6 +376,7 @@ class Device:
                 self._set_led(self._led.value() != board.LED_ON)
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
             self.logbook.flush_if_due()
+            self.logbook.remove_erased()
             if self.clock.uptime_ms() >= battery_due_ms:
                 battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
                 self.logbook.add_battery(self._battery_mv())
@@ -409,7 +410,7 @@ class Device:
             *([] if self._safe else [self._sampler.run()]),
             self._cues.run(),
             self._link.run(),
-            self._radio.run(),
+            self.radio.run(),
             self._button.run(),
             self._housekeeping(),
         )
@@ -418,7 +419,7 @@ class Device:
         """Stop motor and radio, settle the last steps and make the log durable: before a planned end."""
         try:
             self._motor.stop()
-            self._radio.close()
+            self.radio.close()
             if self._pipeline is not None and self._sample_clock is not None:
                 self._pipeline.flush()
                 self._take_results()

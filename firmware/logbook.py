@@ -5,7 +5,10 @@ in RAM until the oldest is that old, then become one record. Everything else is 
 that refuses to take a record does not stop the counting: the records wait in RAM and every later flush tries again.
 """
 
+import os
+
 from journal import SEGMENT_BYTES, Journal, JournalFull, write_atomically
+from micropython import const
 
 from firmware import steplog
 
@@ -13,6 +16,9 @@ _TOTALS = "/totals"
 _FLUSHES_PER_CHECKPOINT = 32
 # A volume that takes nothing for hours must not take the heap along: two hours of walking fit into this.
 _PENDING_LIMIT_BYTES = 16_384
+# Where an erased log waits until its files are removed, a few at a time: a long log would stall the sampling.
+_ERASED = ".erased"
+_REMOVED_AT_ONCE = const(4)
 
 
 class Logbook:
@@ -39,13 +45,21 @@ class Logbook:
         self._uptime_ms = uptime_ms
         self.write_failures = 0
         self.flushes = 0
+        self._sizes = segment_bytes, budget_bytes
+        self._boot = cause, placement, firmware, model_id, board
+        self._erased = True
+        self._begin(log_id)
+
+    def _begin(self, log_id):
+        """Open the log, or begin one, with a BOOT record."""
         self._waiting_since_ms = None
         self.journal = Journal(
-            folder, steplog.FORMAT_VERSION, log_id, segment_bytes, budget_bytes, self._note_lost
+            self._folder, steplog.FORMAT_VERSION, log_id, *self._sizes, on_lost=self._note_lost
         )
         self.totals = steplog.Totals()
         self._restore_totals()
-        boot = steplog.encode_boot(cause, placement, uptime_ms(), firmware, model_id, board)
+        cause, placement, firmware, model_id, board = self._boot
+        boot = steplog.encode_boot(cause, placement, self._uptime_ms(), firmware, model_id, board)
         self.boot_sequence = self.journal.append(steplog.BOOT, boot)
         self._tag = self.boot_sequence & 0xFFFF
         self._chunk = steplog.StepChunk(self._tag, steplog.model_tag(model_id))
@@ -185,6 +199,39 @@ class Logbook:
         self.flushes += 1
         if self.flushes % _FLUSHES_PER_CHECKPOINT == 0:
             self._checkpoint()
+
+    def erase(self, log_id):
+        """Forget the log and begin a new one with that id. Whenever the power goes, there is the old or a new one.
+
+        Raises OSError if the file system refuses; then the old log goes on.
+        """
+        while self.remove_erased():
+            # One that was erased a moment ago is in the way.
+            pass
+        try:
+            self.journal.close()
+        except (OSError, JournalFull) as error:
+            print("logbook: erased without its last records:", error)
+        os.rename(self._folder, self._folder + _ERASED)
+        self._erased = True
+        self._begin(log_id)
+
+    def remove_erased(self):
+        """Remove some files of an erased log; True while there may be more of them. Raises OSError."""
+        if self._erased:
+            folder = self._folder + _ERASED
+            try:
+                names = os.listdir(folder)
+            except OSError:
+                # Nothing was erased.
+                self._erased = False
+                return False
+            for name in names[:_REMOVED_AT_ONCE]:
+                os.remove(folder + "/" + name)
+            if len(names) <= _REMOVED_AT_ONCE:
+                os.rmdir(folder)
+                self._erased = False
+        return self._erased
 
     def close(self):
         """Flush, save the totals, close the segment: before a planned reset."""

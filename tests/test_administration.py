@@ -1,4 +1,4 @@
-"""What a host may change on a device: settings. The device's own session and files, joined to the host's link."""
+"""What a host may change on a device: settings, the log's begin. The real session and files, joined to the link."""
 
 import asyncio
 import json
@@ -8,12 +8,17 @@ from test_sync import DeviceUnderTest, Joined
 from typer.testing import CliRunner
 
 import firmware.settings
+from firmware import steplog
 from firmware.gait.mounting import Mounting
 from firmware.link import protocol
 from firmware.settings import Settings
 from retrostep.board import VirtualBoard, flash_image
+from retrostep.cli import app
 from retrostep.commands.settings import parse_assignments
+from retrostep.history import read_history
 from retrostep.link import Link, LinkError, Refused
+from retrostep.store import Store
+from retrostep.sync import sync
 
 
 class AdministeredDevice(DeviceUnderTest):
@@ -33,6 +38,12 @@ def device(tmp_path):
     made = AdministeredDevice(tmp_path)
     yield made
     made.logbook.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "db.sqlite3") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -116,9 +127,71 @@ def test_assignments_are_json_or_else_text():
     assert json.dumps(parsed)
 
 
-def retrostep(*words):
-    from retrostep.cli import app
+def test_a_log_that_was_synced_can_be_erased_and_a_new_one_begins(device, link, store):
+    device.walk(300)
+    asyncio.run(sync(link, store))
+    log_id = asyncio.run(link.erase())
+    assert log_id == device.logbook.journal.log_id != 77
+    assert device.logbook.counts() == [0, 0, 0, 0]
+    device.walk(40, direction=1)
+    asyncio.run(sync(link, store))
+    assert [log["log_id"] for log in store.logs()] == [77, log_id]
+    steps = read_history(store).steps
+    assert len(steps) == 340
+    assert None not in [step.utc_ms for step in steps]
 
+
+def test_steps_after_an_erase_have_their_time_without_another_host(device, link, store):
+    asyncio.run(sync(link, store))
+    asyncio.run(link.erase())
+    device.walk(10)
+    device.logbook.flush()
+    kinds = [kind for _, kind, _ in device.logbook.journal.records()]
+    assert kinds[:2] == [steplog.BOOT, steplog.ANCHOR]
+
+
+def test_a_log_that_nobody_stored_is_erased_only_by_force(device, link):
+    device.walk(300)
+    with pytest.raises(Refused, match="not acknowledged: sync first"):
+        asyncio.run(link.erase())
+    assert device.logbook.counts() == [300, 0, 0, 0]
+    asyncio.run(link.erase(force=True))
+    assert device.logbook.counts() == [0, 0, 0, 0]
+
+
+def test_an_erased_log_is_removed_bit_by_bit_and_the_next_one_need_not_wait(device, link, tmp_path):
+    for _ in range(2):
+        device.walk(60_000)
+        asyncio.run(link.erase(force=True))
+    erased = tmp_path / "log.erased"
+    files = len(list(erased.iterdir()))
+    assert files > 4
+    while device.logbook.remove_erased():
+        assert files - 4 <= len(list(erased.iterdir())) < files
+        files = len(list(erased.iterdir()))
+    assert not erased.exists()
+
+
+def test_a_host_that_reads_while_another_erases_gets_no_record_of_the_new_log(device, store):
+    class Meddling(Joined):
+        """Another host erases the log in the middle of an answer."""
+
+        async def _deliver(self, message):
+            if message[0] == protocol.RECORDS and device.logbook.journal.log_id == 77:
+                device.logbook.erase(78)
+                device.walk(3_000)
+            await super()._deliver(message)
+
+    device.walk(12_000)
+    with pytest.raises(Refused, match="erased meanwhile"):
+        asyncio.run(sync(Link(Meddling(device.session)), store))
+    asyncio.run(sync(Link(Joined(device.session)), store))
+    assert [log["log_id"] for log in store.logs()] == [77, 78]
+    by_log = [[record[0] for record in store.records(log["id"])] for log in store.logs()]
+    assert by_log == [[], list(range(1, device.logbook.journal.flushed_sequence))]
+
+
+def retrostep(*words):
     done = CliRunner().invoke(app, list(words))
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
@@ -142,3 +215,20 @@ def test_settings_of_a_board_are_changed_by_cable_and_kept(tmp_path):
         assert retrostep("status", "--port", port, "--db", str(tmp_path / "db"), "--json")["device"][
             "placement"
         ] == ("shoe")
+
+
+def test_a_board_is_erased_after_a_sync_and_goes_on_without_a_reset(tmp_path):
+    image = tmp_path / "flash.img"
+    flash_image.create(image)
+    db = str(tmp_path / "db")
+    with VirtualBoard(image) as board:
+        way = ("--port", board.port, "--db", db)
+        before = retrostep("status", *way, "--json")["device"]
+        refused = CliRunner().invoke(app, ["erase", *way])
+        assert (refused.exit_code, "--yes" in refused.output) == (2, True)
+        erased = retrostep("erase", "--yes", *way, "--json")
+        after = retrostep("status", *way, "--json")["device"]
+    assert before["log_id"] != after["log_id"] == erased["log_id"]
+    assert (after["next_sequence"], after["acknowledged"]) == (3, 0)
+    with Store(tmp_path / "db") as store:
+        assert [log["log_id"] for log in store.logs()] == [before["log_id"]]

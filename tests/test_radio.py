@@ -19,7 +19,8 @@ from firmware.link.radio import TRUST_MS, WINDOW_MS, charge_percent
 from retrostep import flash, radio
 from retrostep.board import BoardError, VirtualBoard, flash_image
 from retrostep.cable import CableTransport
-from retrostep.link import Link, LinkError
+from retrostep.cli import app
+from retrostep.link import Link, LinkError, TrustedHosts
 from retrostep.radio import Backend, DeviceNotFound, LinkLost
 from retrostep.walker import Walk
 
@@ -400,7 +401,6 @@ def test_ble_library_that_mip_installed_survives_a_flash(desk, image):
 
 
 def test_ble_commands_scan_pair_and_sync(desk, tmp_path, monkeypatch):
-    from retrostep.cli import app
     from retrostep.commands import radio as commands
 
     monkeypatch.setattr(commands, "BACKEND", desk.backend)
@@ -414,6 +414,88 @@ def test_ble_commands_scan_pair_and_sync(desk, tmp_path, monkeypatch):
     done = runner.invoke(app, ["sync", "--address", found[0]["address"], "--db", db, "--json"])
     assert json.loads(done.stdout)["records"] > 200, done.output
     assert runner.invoke(app, ["sync", "--db", db]).exit_code == 2
+
+
+def test_ble_host_that_removes_its_bond_gets_the_answer_and_is_then_a_stranger(desk, image):
+    desk.hold()
+    desk.pair()
+
+    async def leave(transport):
+        link = Link(transport)
+        assert await link.bonds() == TrustedHosts(1, 0)
+        assert await link.remove_bond(0) == TrustedHosts(0, None)
+        with pytest.raises(LinkError):
+            await asyncio.wait_for(link.listen(), 3)
+
+    desk.over(leave)
+    assert bonded_peers(image_of_running(desk, image)) == 0
+    with pytest.raises(LinkLost, match="lost the bond"):
+        desk.sync()
+
+
+def image_of_running(desk, image):
+    """The image as it is once the board has lost its power; it is switched on again."""
+    desk.board.cut_power()
+    desk.board.power_on()
+    desk.board.advance(1)
+    desk.hold()
+    return image
+
+
+def test_ble_trusted_host_opens_the_window_for_another_one_and_it_feels_like_a_hold(desk, image, air):
+    desk.hold()
+    desk.pair()
+    other = stranger(air)
+    with pytest.raises(LinkError):
+        desk.pair(backend=other)
+    desk.over(lambda transport: Link(transport).open_pairing())
+    desk.pair(backend=other)
+    assert desk.over(lambda transport: Link(transport).bonds(), backend=other) == TrustedHosts(2, 1)
+    # That window has made its bond.
+    third = Laptop(air, "D0:00:00:00:00:03")
+    with pytest.raises(LinkError):
+        desk.pair(backend=Backend(third.client, third.scanner))
+    assert bonded_peers(image_of_running(desk, image)) == 2
+
+
+def test_ble_bond_removed_by_cable_ends_the_link_of_its_host(desk):
+    desk.hold()
+    desk.pair()
+    desk.board.set_speed(1.0)
+
+    async def remove():
+        async with CableTransport(desk.board.port) as cable:
+            return await Link(cable).remove_bond(protocol.BONDS_ALL)
+
+    async def linger(transport):
+        assert await remove() == TrustedHosts(0, None)
+        with pytest.raises(LinkLost):
+            await asyncio.wait_for(Link(transport).listen(), 5)
+
+    desk.over(linger)
+
+
+def test_ble_commands_unpair_on_both_sides_erase_and_settings(desk, tmp_path, monkeypatch, image):
+    monkeypatch.setattr("retrostep.commands.radio.BACKEND", desk.backend)
+
+    def run(*words):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    desk.hold()
+    run("pair")
+    assert json.loads(run("bonds", "--radio", "--json")) == {"bonds": 1, "own": 0}
+    changed = json.loads(run("settings", "set", "motor_percent=0", "--radio", "--json"))
+    assert changed["settings"]["motor_percent"] == 0
+    db = str(tmp_path / "cli.sqlite3")
+    assert "erased" in run("erase", "--yes", "--radio", "--db", db)
+    status = json.loads(run("status", "--radio", "--db", db, "--json"))
+    assert status["devices"][0]["records"] > 200 > status["device"]["next_sequence"]
+    assert "both sides" in run("unpair")
+    # Neither side remembers: the same computer pairs anew.
+    assert bonded_peers(image_of_running(desk, image)) == 0
+    run("pair")
 
 
 def test_ble_folder_without_aioble_is_refused_with_what_was_expected(tmp_path, monkeypatch):

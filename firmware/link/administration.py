@@ -1,13 +1,28 @@
-"""Answers the requests that change the device itself: settings. Loaded when one comes (session.py)."""
+"""Answers the requests that change the device itself: settings, erasing, bonds, pairing.
+
+Loaded when such a request comes, and not kept (session.py): they are seldom.
+"""
 
 import json
+import random
 
 from firmware.link import protocol
+from firmware.steplog import SOURCE_DEVICE
+
+# A device's clock drifts by much less than this between a sync and the erasing after it.
+_ANCHOR_UNCERTAINTY_MS = 1000
 
 
-def answer(device, opcode, body):
+def answer(device, peer, opcode, body):
     """The body of the answer to a request. Raises MessageMalformed, ValueError (refused) or OSError."""
-    return _settings(device, body)
+    if opcode == protocol.SETTINGS:
+        return _settings(device, body)
+    if opcode == protocol.ERASE:
+        return _erase(device, bool(body) and body[0] == 1)
+    if opcode == protocol.BONDS:
+        return _bonds(device.radio, peer, body)
+    device.radio.open_window()
+    return b""
 
 
 def _settings(device, body):
@@ -22,3 +37,31 @@ def _settings(device, body):
         settings.change_all(changes)
         device.apply_settings(changes)
     return json.dumps({"settings": settings.shown(), "restart": settings.waiting()}).encode()
+
+
+def _erase(device, forced):
+    logbook = device.logbook
+    logbook.flush()
+    journal = logbook.journal
+    missing = journal.next_sequence - max(journal.acknowledged, journal.oldest_sequence)
+    if missing > 0 and not forced:
+        raise ValueError("erase: %d records are not acknowledged: sync first, or force it" % missing)
+    utc_ms = device.clock.utc_ms()
+    logbook.erase(random.getrandbits(32))
+    if utc_ms is not None:
+        # The new log begins in the middle of a boot: its time must not wait for the next host.
+        uptime_ms = device.clock.uptime_ms()
+        logbook.add_anchor(uptime_ms, device.clock.utc_ms(), _ANCHOR_UNCERTAINTY_MS, SOURCE_DEVICE)
+    return protocol.pack_u32(logbook.journal.log_id)
+
+
+def _bonds(radio, peer, body):
+    peers = radio.peers()
+    if body:
+        index = body[0]
+        if index != protocol.BONDS_ALL and index >= len(peers):
+            raise ValueError("bonds: expected an index below %d, got %d" % (len(peers), index))
+        for key in peers if index == protocol.BONDS_ALL else peers[index : index + 1]:
+            radio.forget(key)
+        peers = radio.peers()
+    return bytes((len(peers), peers.index(peer) if peer in peers else protocol.BOND_NONE))

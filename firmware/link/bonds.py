@@ -33,7 +33,20 @@ class Bonds:
 
     def __len__(self):
         """How many peers are bonded."""
-        return len({key for _, key, _ in self._secrets})
+        return len(self.peers())
+
+    def peers(self):
+        """The key of each bonded peer, the one that came first in front."""
+        peers = []
+        for _, key, _ in self._secrets:
+            if key not in peers:
+                peers.append(key)
+        return peers
+
+    def forget(self, key):
+        """Drop all secrets of a peer; save() makes it last."""
+        self._secrets = [secret for secret in self._secrets if secret[1] != key]
+        self.changed = True
 
     def get(self, kind, index, key):
         """The secret of that kind for `key`, or the index-th of that kind if key is None; None if there is none."""
@@ -51,13 +64,9 @@ class Bonds:
         """Keep a secret (value None: forget it); save() makes it last."""
         self._secrets = [secret for secret in self._secrets if secret[:2] != (kind, key)]
         if value is not None:
-            peers = []
-            for _, peer, _ in self._secrets:
-                if peer not in peers and peer != key:
-                    peers.append(peer)
-            while len(peers) >= LIMIT:
-                oldest = peers.pop(0)
-                self._secrets = [secret for secret in self._secrets if secret[1] != oldest]
+            others = [peer for peer in self.peers() if peer != key]
+            while len(others) >= LIMIT:
+                self.forget(others.pop(0))
             self._secrets.append((kind, key, value))
         self.changed = True
 

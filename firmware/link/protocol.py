@@ -16,6 +16,10 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     RAW      u8 1 on, 0 off                            u8 the same; then RAW_BLOCK and MARK messages, tag 0
     SETTINGS - (read), or a JSON object: change these  JSON {"settings": all of them, "restart": [names of those
                                                        that were changed and count only after a restart]}
+    ERASE    - or u8 1: also what nobody has stored    u32 id of the log that begins
+    BONDS    - (list), or u8 index to remove, 255 all  u8 how many are left, oldest first; u8 index of the asking
+                                                       host's own, 255 if it has none
+    PAIR     -                                         - (the pairing window opens)
     RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
              the pieces up to END, put together, are whole records
     END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now, u32 bytes of records sent
@@ -43,6 +47,9 @@ IDENTIFY = 0x07
 CALIBRATE = 0x08
 RAW = 0x09
 SETTINGS = 0x0A
+ERASE = 0x0B
+BONDS = 0x0C
+PAIR = 0x0D
 ANSWER = 0x80
 RECORDS = 0x90
 END = 0x91
@@ -63,6 +70,8 @@ MAX_REQUEST_BYTES = 512
 MAX_READ_BYTES = 16384
 CHANNELS = 6
 STABILITY_NONE = 255
+BONDS_ALL = 255
+BOND_NONE = 255
 
 # Status fields: key, name, struct format (None: UTF-8 text).
 FIELDS = (

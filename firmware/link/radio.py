@@ -28,6 +28,7 @@ _ADVERTISE_US = 250_000
 _MTU = 247
 _DEFAULT_MTU = 23
 _BACK_OFF_MS = 5
+_LAST_WORD_MS = 100
 _COLLECT_EVERY_BYTES = 16_384
 # A host that asks for nothing in so long keeps the radio on for nothing.
 IDLE_MS = 120_000
@@ -73,7 +74,9 @@ class _Link:
         self.knows_secret = False
         self.trusted = False
         self.refused = False
-        self.paired = False
+        self.leaving = False
+        self.peer = b""
+        self.paired_until_ms = -1
         self.session = None
         self.inbox = packets.Assembler(protocol.MAX_REQUEST_BYTES)
 
@@ -89,7 +92,7 @@ class _Link:
         """
         if self.session is None:
             message_bytes = self.packet_bytes - packets.HEADER_BYTES
-            self.session = Session(device, message_bytes - protocol.MESSAGE_HEADER_BYTES)
+            self.session = Session(device, message_bytes - protocol.MESSAGE_HEADER_BYTES, self.peer)
         return self.session
 
 
@@ -112,7 +115,23 @@ class RadioLink:
     def open_window(self):
         """Advertise, and let one host pair, for WINDOW_MS from now."""
         self._pairing_until_ms = self._advertise_until_ms = self._now_ms() + WINDOW_MS
-        self._wanted.set()
+        if self._on:
+            self._on_window()
+        else:
+            self._wanted.set()
+
+    def peers(self):
+        """The key of each bonded host, the one that came first in front."""
+        return self._bonds.peers()
+
+    def forget(self, peer):
+        """Remove a host's bond and end its link, if it has one. Raises OSError if that can't be stored."""
+        self._bonds.forget(peer)
+        self._bonds.save()
+        link = self._link
+        if link is not None and link.peer == peer:
+            link.refused = link.leaving = True
+            self._changed.set()
 
     @property
     def _may_pair(self):
@@ -156,6 +175,7 @@ class RadioLink:
             value = self._bonds.get(kind, index, None if key is None else bytes(key))
             if value is not None and key is not None and kind == _OUR_SECURITY and self._link is not None:
                 self._link.knows_secret = True
+                self._link.peer = bytes(key)
             return value
         if event == _SET_SECRET:
             kind, key, value = data
@@ -187,7 +207,8 @@ class RadioLink:
                     self._changed.set()
                 return False
             if link is not None and value is not None:
-                link.paired = True
+                link.peer = key
+                link.paired_until_ms = self._pairing_until_ms
         self._bonds.put(kind, key, value)
         self._changed.set()
         return True
@@ -226,7 +247,8 @@ class RadioLink:
 
     async def _serve(self, aioble):
         """Advertise and attend to one link after the other, until the window is over."""
-        self._on_window()
+        if self._may_pair:
+            self._on_window()
         answering = asyncio.create_task(self._answer_requests())
         try:
             while self._now_ms() < self._advertise_until_ms:
@@ -286,7 +308,11 @@ class RadioLink:
             self._save_bonds()
             due_ms = link.heard_ms + IDLE_MS if link.trusted else trust_due_ms
             if link.refused or self._now_ms() >= due_ms:
-                print("radio: a peer was sent away: %s" % ("idle" if link.trusted else "not bonded"))
+                why = "idle" if link.trusted and not link.refused else "not bonded"
+                print("radio: a peer was sent away:", why)
+                if link.leaving:
+                    # The answer to a host that has removed its own bond is still on its way.
+                    await asyncio.sleep_ms(_LAST_WORD_MS)
                 await self._send_away(connection)
                 break
             if link.trusted != told:
@@ -298,7 +324,8 @@ class RadioLink:
                 pass
         self._save_bonds()
         self._status.write(b"")
-        if link.paired:
+        if link.paired_until_ms == self._pairing_until_ms:
+            # One window makes one bond.
             self._pairing_until_ms = 0
         if told:
             self._advertise_until_ms = max(self._advertise_until_ms, self._now_ms() + RESUME_MS)
@@ -323,7 +350,7 @@ class RadioLink:
             connection, packet = await self._request.written()
             link = self._link
             # A write of a link that is gone meanwhile must not be answered to the next one.
-            if link is None or link.connection is not connection or not link.trusted:
+            if link is None or link.connection is not connection or not link.trusted or link.refused:
                 continue
             link.heard_ms = self._now_ms()
             message = link.inbox.add(packet)
@@ -370,7 +397,7 @@ class RadioLink:
     def live_step(self, contact_ms, direction, confidence, stability):
         """Tell a listening host of one settled step; dropped if the radio is busy: the log has it anyway."""
         link = self._link
-        if link is None or link.session is None:
+        if link is None or link.session is None or link.refused:
             return
         message = link.session.live_step(contact_ms, direction, confidence, stability)
         if message:

@@ -15,21 +15,26 @@ from firmware.steplog import SOURCE_HOST
 
 # A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
 LIVE_LEASE_MS = 60_000
-_SELDOM = (protocol.SETTINGS,)
+_SELDOM = (protocol.SETTINGS, protocol.ERASE, protocol.BONDS, protocol.PAIR)
 
 
 class Session:
     """device: has logbook (Logbook), clock (Clock), settings (Settings), status() -> dict of protocol.FIELDS names,
     identify(), keep_time() (the clock was set), calibrate(action) -> body of the answer,
-    apply_settings(names) (these have changed).
+    apply_settings(names) (these have changed), radio (RadioLink).
 
     records_per_message_bytes: how many bytes of records fit one message of this transport.
+    peer: the key of this host's bond (bonds.py), empty by cable.
     """
 
     def __init__(
-        self, device, records_per_message_bytes=protocol.MAX_MESSAGE_BYTES - protocol.MESSAGE_HEADER_BYTES
+        self,
+        device,
+        records_per_message_bytes=protocol.MAX_MESSAGE_BYTES - protocol.MESSAGE_HEADER_BYTES,
+        peer=b"",
     ):
         self._device = device
+        self._peer = peer
         self._limit = records_per_message_bytes
         self._live_until_ms = 0
         self._raw_until_ms = 0
@@ -79,11 +84,12 @@ class Session:
 
     def _administration(self, opcode):
         """The answer to a request that is seldom made: loaded for it, and not kept."""
+        gc.collect()
         from firmware.link import administration
 
         del sys.modules["firmware.link.administration"]
         delattr(sys.modules["firmware.link"], "administration")
-        return lambda body: administration.answer(self._device, opcode, body)
+        return lambda body: administration.answer(self._device, self._peer, opcode, body)
 
     async def _refuse(self, send, tag, code, text):
         await send(protocol.message(protocol.ERROR, tag, bytes([code]) + text.encode()))
@@ -136,16 +142,18 @@ class Session:
     async def _read(self, tag, body, send):
         """Stream whole records, cut into messages of one size; END says where to go on."""
         first, limit = protocol.unpack("<II", body)
-        logbook = self._device.logbook
-        logbook.flush()
+        self._device.logbook.flush()
+        journal = self._device.logbook.journal
         # What is flushed while this answer is on its way belongs to the next one.
-        end = logbook.journal.flushed_sequence
+        end = journal.flushed_sequence
+        if first > end:
+            raise ValueError("read: expected at most %d (the log ends there), got %d" % (end, first))
         limit = min(limit, protocol.MAX_READ_BYTES)
         waiting = bytearray()
         taken = sent = 0
-        following = max(first, logbook.journal.oldest_sequence)
+        following = max(first, journal.oldest_sequence)
         more = 0
-        for sequence, kind, payload in logbook.journal.records(first):
+        for sequence, kind, payload in journal.records(first):
             if sequence >= end:
                 break
             taken += RECORD_BYTES + len(payload)
@@ -158,6 +166,8 @@ class Session:
                 sent += self._limit
                 waiting = waiting[self._limit :]
             following = sequence + 1
+        if self._device.logbook.journal is not journal:
+            raise ValueError("read: the log was erased meanwhile: sync again")
         if not more:
             following = end
         if waiting:

@@ -11,6 +11,7 @@ from rich.console import Console
 from retrostep import __version__
 from retrostep.commands import (
     board,
+    bonds,
     demo,
     device,
     evaluate,
@@ -47,7 +48,21 @@ def _options(
     pass
 
 
-for module in (demo, device, radio, settings, report, record, replay, evaluate, train, board, flash, log):
+for module in (
+    demo,
+    device,
+    radio,
+    bonds,
+    settings,
+    report,
+    record,
+    replay,
+    evaluate,
+    train,
+    board,
+    flash,
+    log,
+):
     module.register(app)
 
 

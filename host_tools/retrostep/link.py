@@ -142,6 +142,14 @@ def _reading() -> Iterator[None]:
         ) from error
 
 
+@dataclass(frozen=True)
+class TrustedHosts:
+    """How many hosts a device trusts, numbered from the oldest bond (0) on, and which of them asks."""
+
+    count: int
+    own: int | None
+
+
 def _named(names: tuple[str, ...], index: int) -> str:
     """A newer firmware may know more than this tool."""
     return names[index] if index < len(names) else f"number {index}"
@@ -321,6 +329,30 @@ class Link:
         with _reading():
             answer = json.loads(body)
             return DeviceSettings(answer["settings"], answer["restart"])
+
+    async def erase(self, force: bool = False) -> int:
+        """Have the device forget its log; the id of the new one. force: even what nobody stored. Raises LinkError."""
+        body = await self._ask(protocol.ERASE, bytes([force]))
+        with _reading():
+            return protocol.unpack("<I", body)[0]
+
+    async def bonds(self) -> TrustedHosts:
+        """The hosts that the device trusts. Raises LinkError."""
+        return self._bonds(await self._ask(protocol.BONDS))
+
+    async def remove_bond(self, index: int) -> TrustedHosts:
+        """Remove one (or protocol.BONDS_ALL); those that are left. A host's own ends the link. Raises LinkError."""
+        return self._bonds(await self._ask(protocol.BONDS, bytes([index])))
+
+    @staticmethod
+    def _bonds(answer: bytes) -> TrustedHosts:
+        with _reading():
+            count, own = protocol.unpack("<BB", answer)
+        return TrustedHosts(count, None if own == protocol.BOND_NONE else own)
+
+    async def open_pairing(self) -> None:
+        """Open the pairing window, as a hold of the button does. Raises LinkError."""
+        await self._ask(protocol.PAIR)
 
     async def raw(self, on: bool) -> None:
         """Start (for a minute; ask again to go on) or stop raw samples and marks. Raises LinkError."""

@@ -147,7 +147,11 @@ class RadioTransport:
             raise LinkLost(f"{self.name} was lost while connecting: {error}; try again") from error
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if self._pair and kind is not None and issubclass(kind, LinkError):
+            # A bond that the device does not honour would only be in the way of the next attempt.
+            with contextlib.suppress(LinkError):
+                await self.forget()
         await self._leave()
 
     async def _leave(self) -> None:
@@ -155,10 +159,23 @@ class RadioTransport:
         with contextlib.suppress(BleakError, OSError):
             await self._client.disconnect()
 
+    async def forget(self) -> None:
+        """Remove this computer's side of the bond. Raises PairingFailed where the system does not let programs."""
+        try:
+            await self._client.unpair()
+        except (BleakError, OSError, NotImplementedError) as error:
+            raise PairingFailed(
+                f"this computer still knows {self.name}: {error or 'not possible here'}; remove it in the "
+                "system's Bluetooth settings"
+            ) from error
+
     async def _bond(self) -> None:
         try:
             await self._client.pair()
         except (BleakError, OSError, asyncio.TimeoutError, NotImplementedError) as error:
+            # This side may have kept a key that the device did not.
+            with contextlib.suppress(LinkError):
+                await self.forget()
             raise PairingFailed(
                 f"{self.name} was not paired: {error or 'no answer'}. Pairing works only in the minute after a "
                 f"hold of the button, and one hold pairs one computer: {HOLD}"

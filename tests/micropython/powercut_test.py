@@ -4,6 +4,7 @@ The life is run once on a flash that notes each operation and what was durable b
 operation by operation, and at each the log is opened on a copy: that is exactly what a cut there leaves behind.
 """
 
+import os
 import sys
 
 import vfs
@@ -141,6 +142,50 @@ def test_powercut_at_every_flash_operation_loses_nothing_that_was_durable():
     check(image.image, milestones[-1][1], milestones[-1][2], kept)
     print("cut points:", cuts, "of", 2 * (len(operations) - before))
     assert cuts >= (5000 if FULL else 200)
+
+
+def test_powercut_at_any_operation_of_an_erase_leaves_the_old_log_or_a_new_one():
+    flash = NotingFlash()
+    mount(flash)
+    walker = Walker("/flash/log", 7, segment_bytes=900)
+    for _ in range(60):
+        walker.bout(30)
+        walker.rest(20_000)
+    walker.logbook.flush()
+    old_id = walker.logbook.journal.log_id
+    old = list(walker.logbook.journal.records())
+    before = len(flash.noted)
+    walker.logbook.erase(8)
+    while walker.logbook.remove_erased():
+        pass
+    image = RamFlash(blocks=BLOCKS)
+    for operation in flash.noted[:before]:
+        apply(image, operation)
+    seen = []
+    for number in range(before, len(flash.noted)):
+        torn = RamFlash(blocks=BLOCKS, image=image.image)
+        apply(torn, flash.noted[number], half=True)
+        for cut in (image, torn):
+            mount(RamFlash(blocks=BLOCKS, image=cut.image), "/copy", fresh=False)
+            logbook = Logbook("/copy/log", lambda: 0, 9, 0, 0, "0.1.0", "m", "b", segment_bytes=900)
+            found = list(logbook.journal.records())
+            log_id = logbook.journal.log_id
+            if log_id == old_id:
+                assert found[:-1] == old
+            else:
+                assert log_id in (8, 9) and len(found) <= 2 and logbook.counts() == [0, 0, 0, 0]
+            seen.append(log_id)
+            logbook.add_step(0, 1, 90, None)
+            logbook.close()
+            while logbook.remove_erased():
+                pass
+            assert sorted(os.listdir("/copy")) == ["log"]
+            vfs.umount("/copy")
+        apply(image, flash.noted[number])
+    # First the old one, then the new one, and no way back.
+    assert seen[0] == old_id and seen[-1] == 8
+    changed = [log_id != old_id for log_id in seen]
+    assert changed == sorted(changed)
 
 
 def test_powercut_costs_at_most_thirty_seconds_of_steps():

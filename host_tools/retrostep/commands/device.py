@@ -1,9 +1,10 @@
-"""`retrostep ports | status | sync | identify | calibrate`: what talks to a device."""
+"""`retrostep ports | status | sync | erase | identify | calibrate`: what talks to a device."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,11 @@ from rich.table import Table
 
 from retrostep import cable
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
-from retrostep.link import CalibrationFailed, CalibrationState, Link, protocol
+from retrostep.link import CalibrationFailed, CalibrationState, Link, Refused, protocol
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
 
+ERASE_TRIES = 3
 DB = typer.Option(None, "--db", help="Database file (default: in the user's data folder).")
 
 
@@ -114,6 +116,41 @@ def register(app: typer.Typer) -> None:
                 f"device {result.device_id}: {result.records} new records ({result.payload_bytes} bytes), "
                 f"clock set to +-{result.clock_uncertainty_ms} ms"
             )
+
+    @app.command()
+    def erase(
+        port: str | None = PORT,
+        radio: bool = RADIO,
+        address: str | None = ADDRESS,
+        force: bool = typer.Option(False, "--force", help="Do not sync first: what was not synced is lost."),
+        yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+        db: Path | None = DB,
+        as_json: bool = JSON,
+    ) -> None:
+        """Sync the device's log, then let the device begin an empty one (settings and bonds stay)."""
+        if not yes:
+            if not sys.stdin.isatty():
+                raise typer.BadParameter("erasing asks first: on no terminal, give --yes", param_hint="--yes")
+            what = "WITHOUT syncing it first" if force else "after a sync"
+            typer.confirm(f"erase the device's log, {what}?", abort=True)
+
+        async def sync_and_erase(link: Link, store: Store) -> int:
+            for tries_left in reversed(range(ERASE_TRIES)):
+                await sync(link, store)
+                try:
+                    return await link.erase()
+                except Refused:
+                    # Somebody walks: there is more by now.
+                    if not tries_left:
+                        raise
+            raise AssertionError("not reached")
+
+        if force:
+            log_id = over_link(port, radio, address, lambda link: link.erase(force=True))
+        else:
+            with Store(db or default_path()) as store:
+                log_id = over_link(port, radio, address, lambda link: sync_and_erase(link, store))
+        print(json.dumps({"log_id": log_id}) if as_json else f"erased; the new log has the id {log_id:08x}")
 
     @app.command()
     def identify(port: str | None = PORT, radio: bool = RADIO, address: str | None = ADDRESS) -> None:

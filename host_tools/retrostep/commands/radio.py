@@ -1,4 +1,4 @@
-"""`retrostep scan | pair`, and what `retrostep sync --radio` does: talking to a device by Bluetooth."""
+"""`retrostep scan | pair | unpair`, and what `retrostep sync --radio` does: talking to a device by Bluetooth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from retrostep import radio
-from retrostep.link import Link
+from retrostep.link import Link, LinkError
 
 Result = TypeVar("Result")
 BACKEND = radio.Backend()
@@ -62,6 +62,35 @@ def register(app: typer.Typer) -> None:
             None, help="Address of the device (default: the first one heard)."
         ),
     ) -> None:
-        """Pair this computer with a device whose button was just held for 3 s."""
+        """Pair this computer with a device whose button was just held for 3 s (or see `bonds --open`)."""
         status = over_radio(address, lambda link: link.status(), pair=True)
         Console().print(f"paired with device {status['device_id']}")
+
+    @app.command()
+    def unpair(
+        address: str | None = typer.Argument(
+            None, help="Address of the device (default: the first one heard)."
+        ),
+    ) -> None:
+        """Forget a device: its bond with this computer, there and here."""
+        print(asyncio.run(_unpair(address)))
+
+
+async def _unpair(address: str | None) -> str:
+    """Remove the bond on both sides; what was done."""
+    device = await radio.find(address, backend=BACKEND)
+    transport = radio.RadioTransport(device, BACKEND)
+    try:
+        async with transport:
+            link = Link(transport)
+            own = (await link.bonds()).own
+            if own is not None:
+                await link.remove_bond(own)
+    except LinkError as error:
+        # Whichever side has lost the bond: here it goes in any case.
+        await transport.forget()
+        return (
+            f"removed here; the device was not reached ({error}): `retrostep bonds` by cable shows its bonds"
+        )
+    await transport.forget()
+    return "removed on both sides"
