@@ -1,10 +1,15 @@
 """The database's schema, its migrations, and who wore what."""
 
+import json
 import sqlite3
 
 import pytest
+from typer.testing import CliRunner
 
-from retrostep.migrations import MIGRATIONS, SCHEMA_VERSION, statements
+from firmware import steplog
+from retrostep import cli
+from retrostep.exchange import import_file
+from retrostep.migrations import MIGRATIONS, SCHEMA_VERSION, create
 from retrostep.store import Store, StoreError
 from retrostep.wearers import NEVER_UTC_MS, WearerUnknown, add_wearer, assign, find_wearer, wearers
 
@@ -14,10 +19,7 @@ RECORDS = [(1, 1, b"one"), (2, 2, b"two"), (3, 6, b"three")]
 def old_file(path, version):
     """A database as the tool of that version left it, with one log."""
     db = sqlite3.connect(path)
-    for script in MIGRATIONS[:version]:
-        for statement in statements(script):
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {version}")
+    create(db, version)
     db.execute("INSERT INTO devices VALUES ('abc', 'xiao_esp32s3', '0.1.0', 1790000000000)")
     db.execute("INSERT INTO logs VALUES (1, 'abc', 77, 4)")
     db.executemany("INSERT INTO records VALUES (1, ?, ?, ?)", RECORDS)
@@ -125,3 +127,164 @@ def test_what_cannot_be_told_of_a_wearer_is_refused_with_what_can(store, call, s
     with pytest.raises(StoreError, match=says):
         call(store)
     assert len(wearers(store)) == 1
+
+
+def run(*args):
+    done = CliRunner().invoke(cli.app, [str(arg) for arg in args])
+    assert done.exit_code in (0, 1), done.output
+    return done
+
+
+def walked(path, device="abc", first=1, records=40):
+    """A database with one log of a device."""
+    with Store(path) as store:
+        log, _ = store.open_log({"device_id": device, "board": "b", "firmware": "f", "log_id": 7})
+        store.add_batch(log, a_log(records)[first - 1 :], records + 1)
+    return path
+
+
+def a_log(records):
+    found = [(1, steplog.BOOT, steplog.encode_boot(0, 0, 0, "0.1.0", "physics-waist-1", "b"))]
+    found.append((2, steplog.ANCHOR, steplog.encode_anchor(1, 0, 1_790_000_000_000, 5, 0)))
+    for number in range(3, records + 1):
+        chunk = steplog.StepChunk(1, 1)
+        for step in range(10):
+            chunk.add_step(number * 60_000 + step * 500, number % 2, 90, 80)
+        found.append((number, steplog.STEPS, chunk.payload()))
+    return found
+
+
+def kept(path):
+    """All that a database keeps for good, whatever its row numbers."""
+    with Store(path) as store:
+        logs = {log["id"]: (log["device_id"], log["log_id"]) for log in store.logs()}
+        return (
+            [(logs[log["id"]], log["next_sequence"], list(store.records(log["id"]))) for log in store.logs()],
+            [(one.name, one.zone, one.wearings) for one in wearers(store)],
+            [dict(row) for row in store.rows("SELECT * FROM devices ORDER BY id")],
+        )
+
+
+def test_a_sound_database_is_called_sound_and_a_backup_is_the_same(tmp_path):
+    path = walked(tmp_path / "db.sqlite3")
+    done = run("db", "check", "--db", path, "--json")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["sound"], found["records"]) == (0, True, 40)
+    run("db", "backup", tmp_path / "copy.sqlite3", "--db", path)
+    assert kept(tmp_path / "copy.sqlite3") == kept(path)
+    assert run("db", "backup", tmp_path / "copy.sqlite3", "--db", path).exit_code == 1
+
+
+def test_damage_in_the_file_or_in_a_record_is_found(tmp_path):
+    path = walked(tmp_path / "db.sqlite3")
+    with Store(path) as store, store.transaction() as db:
+        db.execute("UPDATE records SET payload = x'0100' WHERE sequence = 9")
+    done = run("db", "check", "--db", path, "--json")
+    assert done.exit_code == 1
+    assert "record 9" in json.loads(done.stdout)["damage"][0]
+    with Store(path) as store:
+        # Not a page that is read to open the file.
+        (page,) = store.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'records'")
+        (size,) = store.rows("PRAGMA page_size")
+    data = bytearray(path.read_bytes())
+    at = (page[0] - 1) * size[0] + 200
+    data[at : at + 600] = bytes(600)
+    path.write_bytes(data)
+    done = run("db", "check", "--db", path)
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize("form", ["database", "export", "older database"])
+def test_what_was_exported_comes_back_the_same(tmp_path, form):
+    path = walked(tmp_path / "db.sqlite3")
+    with Store(path) as store:
+        add_wearer(store, "Ada", "Europe/Berlin")
+        assign(store, "Ada", "abc", 1000, 2000)
+    source = path
+    if form == "export":
+        source = tmp_path / "all.jsonl"
+        run("db", "export", source, "--db", path)
+    elif form == "older database":
+        source = tmp_path / "old.sqlite3"
+        old_file(source, 1)
+    before = source.read_bytes()
+    new = tmp_path / "new.sqlite3"
+    assert run("db", "import", source, "--db", new).exit_code == 0
+    assert source.read_bytes() == before
+    if form == "older database":
+        assert [records for _, _, records in kept(new)[0]] == [RECORDS]
+    else:
+        assert kept(new) == kept(path)
+    again = run("db", "import", source, "--db", new)
+    assert again.stdout.startswith("0 records, 0 logs, 0 devices and 0 wearers")
+
+
+def test_two_halves_of_a_log_from_two_computers_join(tmp_path):
+    whole = walked(tmp_path / "whole.sqlite3")
+    first = walked(tmp_path / "first.sqlite3", records=25)
+    second = walked(tmp_path / "second.sqlite3", first=26)
+    other = walked(tmp_path / "other.sqlite3", device="def")
+    run("db", "import", second, "--db", first)
+    assert kept(first)[0] == kept(whole)[0]
+    run("db", "import", other, "--db", first)
+    assert [log for log, _, _ in kept(first)[0]] == [("abc", 7), ("def", 7)]
+
+
+def test_a_hole_between_two_computers_is_still_asked_for_at_the_next_sync(tmp_path):
+    first = walked(tmp_path / "first.sqlite3", records=20)
+    run("db", "import", walked(tmp_path / "second.sqlite3", first=26), "--db", first)
+    ((_, next_sequence, records),) = kept(first)[0]
+    assert (next_sequence, len(records)) == (21, 20 + 15)
+
+
+def test_a_record_that_differs_is_refused_and_nothing_is_imported(tmp_path):
+    ours, theirs = walked(tmp_path / "ours.sqlite3"), walked(tmp_path / "theirs.sqlite3", records=50)
+    with Store(theirs) as store, store.transaction() as db:
+        db.execute("UPDATE records SET payload = x'00' WHERE sequence = 30")
+    before = kept(ours)
+    with Store(ours) as store, pytest.raises(StoreError, match="record 30 of device abc differs"):
+        import_file(store, theirs)
+    assert kept(ours) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "found Expecting value"),
+        ("hello\n", "no export"),
+        ('{"format": "retrostep-database", "version": 99}\n', "found retrostep-database version 99"),
+        ('HEADER\n{"table": "sqlite_schema"}\n', "line 2"),
+        ('HEADER\n{"table": "devices", "id": "x"}\n', "line 2: .*found devices: id"),
+        ('HEADER\n{"table": "records", "log": 1, "sequence": 1, "kind": 1, "payload": "zz"}\n', "line 2"),
+        ("HEADER\n[]\n", "line 2"),
+    ],
+)
+def test_a_file_that_is_no_export_is_refused_by_line(tmp_path, text, says):
+    source = tmp_path / "source.jsonl"
+    header = json.dumps({"format": "retrostep-database", "version": SCHEMA_VERSION})
+    source.write_text(text.replace("HEADER", header))
+    with Store(tmp_path / "db.sqlite3") as store:
+        with pytest.raises(StoreError, match=says):
+            import_file(store, source)
+        assert not store.devices()
+
+
+def test_wearers_are_added_assigned_and_listed_by_command(tmp_path):
+    db = ("--db", walked(tmp_path / "db.sqlite3"))
+    run("wearer", "add", "Ada", "--zone", "Europe/Berlin", *db)
+    run("wearer", "add", "Ben", *db)
+    run("wearer", "assign", "Ada", "abc", *db)
+    run("wearer", "assign", "Ben", "abc", "--since", "2026-06-01", *db)
+    ada, ben = json.loads(run("wearer", "list", "--json", *db).stdout)["wearers"]
+    assert (ada["name"], ada["zone"], ada["wearings"][0]["since_utc_ms"]) == ("Ada", "Europe/Berlin", None)
+    assert ada["wearings"][0]["until_utc_ms"] == ben["wearings"][0]["since_utc_ms"]
+    text = run("wearer", "list", *db).stdout
+    assert "Ada" in text
+    assert "abc" in text
+
+
+def test_the_derived_tables_are_made_anew_by_command(tmp_path):
+    path = walked(tmp_path / "db.sqlite3")
+    first = run("db", "rebuild", "--db", path).stdout
+    assert first.startswith("38 stretches")
+    assert run("db", "rebuild", "--db", path).stdout == first

@@ -12,6 +12,7 @@ from retrostep import __version__
 from retrostep.commands import (
     board,
     bonds,
+    database,
     demo,
     device,
     evaluate,
@@ -62,6 +63,7 @@ for module in (
     board,
     flash,
     log,
+    database,
 ):
     module.register(app)
 

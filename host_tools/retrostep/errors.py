@@ -11,6 +11,7 @@ from retrostep.logfiles import LogFilesError
 from retrostep.recording import RecordingError
 from retrostep.replay import ReplayError
 from retrostep.store import StoreError
+from retrostep.wearers import WearerUnknown
 
 EXPECTED = (
     BoardError,
@@ -22,4 +23,4 @@ EXPECTED = (
     ReplayError,
     StoreError,
 )
-BAD_INPUT = (LogFilesError, RecordingError)
+BAD_INPUT = (LogFilesError, RecordingError, WearerUnknown)

@@ -6,6 +6,8 @@ here: raw records, who wore what, what the wearer told. What is derived from it 
 needs no migration, since it is thrown away and made again.
 """
 
+import sqlite3
+
 MIGRATIONS = (
     # 1: devices, their logs, raw records.
     """
@@ -53,3 +55,11 @@ SCHEMA_VERSION = len(MIGRATIONS)
 def statements(script: str) -> list[str]:
     """The statements of one migration: each ends with ";" at the end of a line."""
     return [statement for statement in script.split(";\n") if statement.strip()]
+
+
+def create(db: sqlite3.Connection, version: int) -> None:
+    """Make the tables of that version in an empty database."""
+    for script in MIGRATIONS[:version]:
+        for statement in statements(script):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {version}")

@@ -119,6 +119,16 @@ class Store:
                 raise
             self._db.execute("COMMIT")
 
+    @contextmanager
+    def attached(self, other: Path) -> Iterator[None]:
+        """Another database file, of this version, is there as `other`."""
+        with self._reported():
+            self._db.execute("ATTACH ? AS other", (str(other),))
+        try:
+            yield
+        finally:
+            self._db.execute("DETACH other")
+
     def rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> Iterator[sqlite3.Row]:
         """The rows of a query, one by one."""
         with self._reported():
@@ -136,6 +146,15 @@ class Store:
                 copy.execute("PRAGMA journal_mode = DELETE")
             finally:
                 copy.close()
+
+    def check(self) -> list[str]:
+        """What is wrong with the file, one line each; empty if it is sound."""
+        damage = [row[0] for row in self.rows("PRAGMA integrity_check") if row[0] != "ok"]
+        astray = [
+            f"{row['table']}: a row refers to a row of {row['parent']} that is not there"
+            for row in self.rows("PRAGMA foreign_key_check")
+        ]
+        return damage + astray
 
     def open_log(self, status: dict[str, Any]) -> tuple[int, int]:
         """(log row, next sequence to read) for the device that gave `status`; both rows made if new."""

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from retrostep import cable
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
+from retrostep.commands.reading import DB
 from retrostep.link import CalibrationFailed, CalibrationState, Link, Refused, protocol
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
 
 ERASE_TRIES = 3
-DB = typer.Option(None, "--db", help="Database file (default: in the user's data folder).")
 
 
 def sync_with_bar(

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console
 
+from retrostep.commands.reading import zone_named
 from retrostep.history import read_history
 from retrostep.periods import days
 from retrostep.report import day_table
 from retrostep.store import Store, default_path
 from retrostep.stretches import stretches_of
-
-
-def zone_named(name: str | None) -> tzinfo | None:
-    """The time zone of that name; None, this computer's, without a name. Raises typer.BadParameter."""
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise typer.BadParameter(
-            f"time zone {name!r} is not known; expected a name like Europe/Berlin"
-        ) from error
 
 
 def register(app: typer.Typer) -> None:

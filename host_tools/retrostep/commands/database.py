@@ -1,0 +1,213 @@
+"""`retrostep db ...` and `retrostep wearer ...`: look after the database, and say who wore what."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from pathlib import Path
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from retrostep import derived
+from retrostep.commands.connection import JSON
+from retrostep.commands.reading import DB, derive_with_bar, zone_named
+from retrostep.exchange import export_lines, import_file
+from retrostep.periods import Calendar
+from retrostep.store import Store, StoreError, default_path
+from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, add_wearer, assign, find_wearer, wearers
+
+
+def _day(text: str | None, zone: str | None, otherwise: int) -> int:
+    """Midnight at the beginning of an ISO day, in UTC ms."""
+    if text is None:
+        return otherwise
+    try:
+        return Calendar(zone_named(zone)).midnight_utc_ms(date.fromisoformat(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no day; expected one like 2026-05-31") from error
+
+
+def _shown(utc_ms: int, zone: str | None) -> str:
+    if utc_ms in (EVER_UTC_MS, NEVER_UTC_MS):
+        return "..."
+    return datetime.fromtimestamp(utc_ms / 1000).astimezone(zone_named(zone)).strftime("%Y-%m-%d %H:%M")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    db_app = typer.Typer(help="Look after the database: check, back up, merge, make derived tables anew.")
+    app.add_typer(db_app, name="db", no_args_is_help=True)
+    _register_db(db_app)
+    wearer_app = typer.Typer(help="Several people in one database: who wore which device when.")
+    app.add_typer(wearer_app, name="wearer", no_args_is_help=True)
+    _register_wearer(wearer_app)
+
+
+def _register_db(app: typer.Typer) -> None:
+    @app.command()
+    def check(db: Path | None = DB, as_json: bool = JSON) -> None:
+        """Check the file and every record in it; exit code 1 if anything is damaged."""
+        with Store(db or default_path(), create=False) as store:
+            damage = store.check()
+            if not damage:
+                derive_with_bar(store)
+            problems = [] if damage else derived.load_problems(store)
+            devices, path = store.devices(), store.path
+        damage += [
+            f"record {one.sequence} of {one.device_id}: {one.text}"
+            for one in problems
+            if one.kind == "unreadable"
+        ]
+        told = [one for one in problems if one.kind != "unreadable"]
+        records = sum(device["records"] for device in devices)
+        if as_json:
+            print(
+                json.dumps(
+                    {
+                        "database": str(path),
+                        "sound": not damage,
+                        "damage": damage,
+                        "devices": len(devices),
+                        "records": records,
+                        "problems": [one.__dict__ for one in told],
+                    }
+                )
+            )
+        else:
+            print(f"{path}: {len(devices)} devices, {records} records")
+            for line in damage:
+                print(line)
+            for one in told:
+                print(f"{one.device_id}, record {one.sequence}: {one.text}")
+            print("sound" if not damage else "damaged: restore a backup, or import it into a new database")
+        raise typer.Exit(1 if damage else 0)
+
+    @app.command()
+    def backup(to: Path = typer.Argument(..., help="New file."), db: Path | None = DB) -> None:
+        """Copy the whole database, also while it is in use."""
+        with Store(db or default_path(), create=False) as store:
+            store.backup(to)
+        print(f"{store.path} copied to {to}")
+
+    @app.command("export")
+    def export_command(
+        to: Path = typer.Argument(..., help="New file: JSON Lines, one row each."), db: Path | None = DB
+    ) -> None:
+        """Write all that is kept for good as text (`retrostep export` is for steps and days)."""
+        if to.exists():
+            raise StoreError(f"{to} exists already: name a file that does not")
+        part = to.with_name(f"{to.name}.part")
+        with Store(db or default_path(), create=False) as store, part.open("w", encoding="utf-8") as file:
+            for line in export_lines(store):
+                file.write(line + "\n")
+        part.replace(to)
+        print(f"{store.path} written to {to}")
+
+    @app.command("import")
+    def import_command(
+        source: Path = typer.Argument(..., help="Another database, or what `db export` wrote."),
+        db: Path | None = DB,
+    ) -> None:
+        """Add what another database has and this one has not."""
+        with Store(db or default_path()) as store:
+            added = import_file(store, source)
+        print(
+            f"{added.records} records, {added.logs} logs, {added.devices} devices and {added.wearers} wearers added "
+            f"to {store.path}"
+        )
+
+    @app.command()
+    def rebuild(db: Path | None = DB) -> None:
+        """Make the derived tables anew from the records."""
+        with Store(db or default_path(), create=False) as store:
+            derived.drop(store)
+            derive_with_bar(store)
+            print(f"{len(derived.load_stretches(store))} stretches derived in {store.path}")
+
+    @app.command()
+    def demo(
+        to: Path = typer.Argument(..., help="New database."),
+        years: int = typer.Option(1, "--years", min=1, max=20, help="So many years up to today."),
+        seed: int = typer.Option(7, "--seed", help="Another made-up wearer."),
+    ) -> None:
+        """Make a database of a made-up wearer, to try the tool with."""
+        from retrostep.diary import fill
+
+        if to.exists():
+            raise StoreError(f"{to} exists already: name a file that does not")
+        with Store(to) as store:
+            records = fill(store, years, seed, date.today())
+        print(f"{records} records of a made-up wearer in {to}; now try `retrostep report --db {to}`")
+
+
+def _register_wearer(app: typer.Typer) -> None:
+    @app.command("list")
+    def list_command(db: Path | None = DB, as_json: bool = JSON) -> None:
+        """Who is in the database, and what they wore when."""
+        with Store(db or default_path(), create=False) as store:
+            found = wearers(store)
+        if as_json:
+            people = [
+                {
+                    "name": one.name,
+                    "zone": one.zone,
+                    "wearings": [
+                        {
+                            "device": worn.device_id,
+                            "since_utc_ms": None if worn.since_utc_ms == EVER_UTC_MS else worn.since_utc_ms,
+                            "until_utc_ms": None if worn.until_utc_ms == NEVER_UTC_MS else worn.until_utc_ms,
+                        }
+                        for worn in one.wearings
+                    ],
+                }
+                for one in found
+            ]
+            print(json.dumps({"wearers": people}))
+            return
+        if not found:
+            print(
+                "no wearer: everything here is taken to be one person's; `retrostep wearer add NAME` adds one"
+            )
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("wearer", "time zone", "device", "from", "until"):
+            table.add_column(column)
+        for one in found:
+            zone = one.zone or "this computer's"
+            if not one.wearings:
+                table.add_row(one.name, zone, "-", "", "")
+            for worn in one.wearings:
+                since, until = (_shown(at, one.zone) for at in (worn.since_utc_ms, worn.until_utc_ms))
+                table.add_row(one.name, zone, worn.device_id, since, until)
+        Console().print(table)
+
+    @app.command()
+    def add(
+        name: str = typer.Argument(..., help="As it shall stand in reports."),
+        zone: str | None = typer.Option(
+            None, "--zone", help="Their time zone, like Europe/Berlin (default: this computer's)."
+        ),
+        db: Path | None = DB,
+    ) -> None:
+        """Add a person."""
+        with Store(db or default_path()) as store:
+            add_wearer(store, name, zone)
+        print(f"{name} added; `retrostep wearer assign {name!r} DEVICE` says what they wore")
+
+    @app.command("assign")
+    def assign_command(
+        name: str = typer.Argument(..., help="Who."),
+        device: str = typer.Argument(..., help="Device, as `retrostep status` names it."),
+        since: str | None = typer.Option(None, "--since", help="First day, like 2026-05-31."),
+        until: str | None = typer.Option(None, "--until", help="First day no more."),
+        db: Path | None = DB,
+    ) -> None:
+        """Say that a device is worn by a person, from a day on or up to one; the last word counts."""
+        with Store(db or default_path(), create=False) as store:
+            wearer = find_wearer(store, name)
+            zone = wearer.zone if wearer else None
+            assign(store, name, device, _day(since, zone, EVER_UTC_MS), _day(until, zone, NEVER_UTC_MS))
+        print(f"{device} is worn by {name}")

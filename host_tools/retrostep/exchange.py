@@ -1,0 +1,173 @@
+"""Moves what a database keeps for good to and from files: `retrostep db export` and `import`.
+
+Export writes JSON Lines: a header line, then one object a row, {"table": ..., column: ...}, payloads as hex. Import
+takes such a file or another database of any version, and adds what is new. Nothing that is there is changed: a
+record that both have must be the same in both, else nothing is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrostep.migrations import SCHEMA_VERSION, create
+from retrostep.store import Store, StoreError
+
+FORMAT = "retrostep-database"
+# In the order in which one may refer to the other.
+KEPT = ("devices", "logs", "records", "wearers", "wearings")
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+_CONFLICT = """
+SELECT l.device_id, theirs.sequence
+FROM other.records theirs
+JOIN other.logs k ON k.id = theirs.log
+JOIN logs l ON l.device_id = k.device_id AND l.log_id = k.log_id
+JOIN records ours ON ours.log = l.id AND ours.sequence = theirs.sequence
+WHERE ours.kind <> theirs.kind OR ours.payload <> theirs.payload
+LIMIT 1
+"""
+_MERGE = (
+    "INSERT INTO devices SELECT * FROM other.devices WHERE true ON CONFLICT (id) DO UPDATE SET"
+    " board = excluded.board, firmware = excluded.firmware, last_sync_utc_ms = excluded.last_sync_utc_ms"
+    " WHERE excluded.last_sync_utc_ms > coalesce(devices.last_sync_utc_ms, 0)",
+    "INSERT INTO logs (device_id, log_id) SELECT device_id, log_id FROM other.logs WHERE true"
+    " ON CONFLICT DO NOTHING",
+    # Their cursor counts only if their records join ours: else the device may still have those between.
+    "UPDATE logs SET next_sequence = theirs.next_sequence FROM"
+    " (SELECT k.device_id, k.log_id, k.next_sequence,"
+    "  (SELECT min(sequence) FROM other.records WHERE log = k.id) AS low FROM other.logs k) theirs"
+    " WHERE logs.device_id = theirs.device_id AND logs.log_id = theirs.log_id"
+    " AND theirs.next_sequence > logs.next_sequence"
+    " AND (theirs.low <= logs.next_sequence"
+    "  OR NOT EXISTS (SELECT 1 FROM records WHERE records.log = logs.id))",
+    "INSERT INTO records SELECT l.id, r.sequence, r.kind, r.payload FROM other.records r"
+    " JOIN other.logs k ON k.id = r.log JOIN logs l ON l.device_id = k.device_id AND l.log_id = k.log_id"
+    " WHERE true ON CONFLICT DO NOTHING",
+    "INSERT INTO wearers (name, zone) SELECT name, zone FROM other.wearers WHERE true ON CONFLICT DO NOTHING",
+    # Ours stay where both say who wore a device.
+    "INSERT INTO wearings SELECT t.device_id, w.id, t.since_utc_ms, t.until_utc_ms FROM other.wearings t"
+    " JOIN other.wearers v ON v.id = t.wearer JOIN wearers w ON w.name = v.name"
+    " WHERE NOT EXISTS (SELECT 1 FROM wearings o WHERE o.device_id = t.device_id"
+    "  AND o.since_utc_ms < t.until_utc_ms AND o.until_utc_ms > t.since_utc_ms)",
+)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import added."""
+
+    devices: int
+    logs: int
+    records: int
+    wearers: int
+
+
+def export_lines(store: Store) -> Iterator[str]:
+    """The lines of an export."""
+    yield json.dumps({"format": FORMAT, "version": SCHEMA_VERSION})
+    for table in KEPT:
+        for row in store.rows(f"SELECT * FROM {table}"):
+            values = {
+                name: value.hex() if isinstance(value, bytes) else value
+                for name, value in zip(row.keys(), row, strict=True)
+            }
+            yield json.dumps({"table": table, **values})
+
+
+def _fill(path: Path, lines: Iterable[str], source: Path) -> None:
+    """Make a database at `path`, of the export's own version, with its rows."""
+    numbered = enumerate(lines, 1)
+    _, header = next(numbered, (0, ""))
+    try:
+        found = json.loads(header)
+        version = found["version"]
+        if found["format"] != FORMAT or version not in range(2, SCHEMA_VERSION + 1):
+            raise ValueError(f"{found['format']} version {version}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{source} is no database and no export of one: expected an SQLite file of this tool, or what `retrostep "
+            f"db export` wrote ({FORMAT} version 2 to {SCHEMA_VERSION}); found {error}"
+        ) from error
+    db = sqlite3.connect(path)
+    try:
+        create(db, version)
+        for number, line in numbered:
+            try:
+                row = json.loads(line)
+                table = row.pop("table")
+                columns = {found[1] for found in db.execute("SELECT * FROM pragma_table_info(?)", (table,))}
+                if table not in KEPT or set(row) != columns:
+                    raise ValueError(f"expected a table and its columns, found {table}: {', '.join(row)}")
+                if "payload" in row:
+                    row["payload"] = bytes.fromhex(row["payload"])
+                names, marks = ", ".join(row), ", ".join("?" * len(row))
+                db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
+            except (ValueError, KeyError, TypeError, AttributeError, sqlite3.Error) as error:
+                raise StoreError(
+                    f"{source}, line {number}: {error}. Nothing was imported; expected what `retrostep db export` "
+                    "wrote"
+                ) from error
+        db.commit()
+    finally:
+        db.close()
+
+
+def import_file(store: Store, source: Path) -> Imported:
+    """Add what `source`, a database or an export of one, has and this database has not. Raises StoreError."""
+    if source.exists() and store.path.exists() and source.samefile(store.path):
+        raise StoreError(f"{source} is the database itself: name another file")
+    try:
+        with source.open("rb") as file:
+            is_database = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    except OSError as error:
+        raise StoreError(f"{source} can't be read: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="retrostep-import-") as folder:
+        # A copy: the source may be of an older version, and stays as it is.
+        copy = Path(folder) / "other.sqlite3"
+        if is_database:
+            _copy_database(source, copy)
+        else:
+            with source.open(encoding="utf-8", errors="replace") as lines:
+                _fill(copy, lines, source)
+        with Store(copy):
+            # Brought up to date.
+            pass
+        return _merge(store, copy)
+
+
+def _copy_database(source: Path, copy: Path) -> None:
+    try:
+        theirs = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)
+        ours = sqlite3.connect(copy)
+        try:
+            theirs.backup(ours)
+        finally:
+            theirs.close()
+            ours.close()
+    except sqlite3.Error as error:
+        raise StoreError(f"{source} can't be read as a database: {error}") from error
+
+
+def _counts(db: sqlite3.Connection) -> list[int]:
+    tables = ("devices", "logs", "records", "wearers")
+    return [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
+
+
+def _merge(store: Store, other: Path) -> Imported:
+    with store.attached(other), store.transaction() as db:
+        conflict: Any = db.execute(_CONFLICT).fetchone()
+        if conflict:
+            raise StoreError(
+                f"record {conflict['sequence']} of device {conflict['device_id']} differs between the two: the "
+                "device was restored from an older copy. Nothing was imported; keep the two apart (--db)"
+            )
+        before = _counts(db)
+        for statement in _MERGE:
+            db.execute(statement)
+        added = [now - then for now, then in zip(_counts(db), before, strict=True)]
+    return Imported(*added)
