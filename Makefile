@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "no virtual environment could be made: on Debian, apt-get install python3-venv"; exit 1; }
 	@echo "installing the pinned packages into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet "pip==26.3"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[board,evaluate,parquet]' --group dev
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[board,parquet]' --group dev
 	@touch $@
 
 # The MicroPython stubs bring modules named like real packages (requests, typing ...), so they get a folder of

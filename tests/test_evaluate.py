@@ -463,8 +463,6 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(folder, evaluation, tmp_path_factory):
-    pytest.importorskip("matplotlib", reason="extra `evaluate` is not installed")
-    pytest.importorskip("jinja2", reason="extra `evaluate` is not installed")
     from retrostep.evaluation.page import as_page
 
     path = tmp_path_factory.mktemp("page") / "accuracy.html"

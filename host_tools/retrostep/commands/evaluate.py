@@ -51,8 +51,6 @@ def evaluate(
     from retrostep.evaluation import console, document
 
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    if page is not None:
-        _need_page_packages(errors)
     try:
         with Progress(console=errors, transient=True) as progress:
             task = progress.add_task("replaying", total=None)
@@ -83,18 +81,3 @@ def evaluate(
         errors.print(f"skipped: {skipped}", style="red", markup=False)
     if result.skipped:
         raise typer.Exit(EXIT_BAD_INPUT)
-
-
-def _need_page_packages(errors: Console) -> None:
-    """Before minutes are spent on an evaluation whose page cannot be drawn."""
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        errors.print(
-            f"--page: {error.name} is not installed; expected matplotlib and jinja2. "
-            "Install them with: pip install 'retrostep[evaluate]'",
-            style="red",
-            markup=False,
-        )
-        raise typer.Exit(1) from error

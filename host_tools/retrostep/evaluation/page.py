@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page without any other file. Needs jinja2 and matplotlib (extra `evaluate`)."""
+"""An evaluation as one HTML page without any other file."""
 
 from pathlib import Path
 

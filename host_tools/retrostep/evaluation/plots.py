@@ -1,21 +1,15 @@
-"""Plots of an evaluation as SVG text, for a light or a dark page. Needs matplotlib (extra `evaluate`).
+"""Plots of an evaluation as SVG text, for a light or a dark page."""
 
-Axes and text are drawn in the page's own text colour, on no background.
-"""
-
-import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
+from retrostep.drawing import INK, figure, svg
 from retrostep.evaluation import measures
 from retrostep.evaluation.conditions import AS_RECORDED, YAW_30, YAW_90
 from retrostep.evaluation.statistics import Figure
 from retrostep.evaluation.study import Evaluation
 from retrostep.evaluation.tables.directions import reliability
 
-# Stands for the page's text colour until the SVG is done.
-INK = "#010203"
 REAL = "#2b83ba"
 VIRTUAL = "#e08214"
 OTHER = "#5aae61"
@@ -33,45 +27,11 @@ def all_plots(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("Steps an hour where none was walked (waist, real)", _false_steps),
     )
     plots = []
-    for title, make in makers:
-        with _figure() as (figure, axes):
-            if make(axes, evaluation):
-                plots.append((title, _svg(figure)))
+    for number, (title, make) in enumerate(makers):
+        with figure(6.2, 3.4, layout="constrained") as made:
+            if make(made.add_subplot(), evaluation):
+                plots.append((title, svg(made, f"p{number}", title)))
     return plots
-
-
-@contextmanager
-def _figure() -> Iterator[tuple[Any, Any]]:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as Canvas
-
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "retrostep",
-        "font.family": "sans-serif",
-        "font.size": 9,
-        **dict.fromkeys(
-            ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
-        ),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.alpha": 0.3,
-        "legend.frameon": False,
-    }
-    with matplotlib.rc_context(style):
-        figure = Canvas(figsize=(6.2, 3.4), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure, figure.add_subplot()
-
-
-def _svg(figure: Any) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    svg = text.getvalue()
-    # Without the XML prologue it stands inside a page.
-    return svg[svg.index("<svg") :].replace(INK, "currentColor")
 
 
 def _bars(figures: list[Figure]) -> list[list[float]]:
