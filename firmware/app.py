@@ -44,6 +44,7 @@ _CRASH_LOG = "/crash.log"
 # Longer than any garbage collection, flash erase or import; the housekeeping feeds it every second.
 _WATCHDOG_MS = 30_000
 _HOUSEKEEPING_MS = 1000
+_UPDATE_IDLE_MS = 60_000
 _BATTERY_MS = 4 * 3600 * 1000
 # The seconds of an ESP32's module time count from 2000; a clock that was never set shows that year.
 _EPOCH_2000_S = 946_684_800
@@ -145,6 +146,8 @@ class Device:
         )
         self._link = CableLink(self)
         self.radio = RadioLink(self, Bonds(), self.clock.uptime_ms, self._on_radio_window)
+        self._updater = None
+        self._restart_wanted = False
         self._recall_time()
         self._tell_crash()
 
@@ -330,6 +333,19 @@ class Device:
         """Buzz so that the wearer knows which device this is."""
         self._cues.play("identify")
 
+    def update(self, body):
+        """Carry out an UPDATE request; returns the answer's body. Raises ValueError if it can't be."""
+        if self._updater is None:
+            gc.collect()
+            from firmware.update import Updater
+
+            self._updater = Updater(self.settings["update_key"], self._want_restart)
+        self._updater.heard_ms = self.clock.uptime_ms()
+        return self._updater.answer(body)
+
+    def _want_restart(self):
+        self._restart_wanted = True
+
     def status(self):
         """The values of protocol.FIELDS."""
         journal = self.logbook.journal
@@ -383,6 +399,14 @@ class Device:
             if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
                 machine.RTC().memory(b"")
                 healthy = True
+            if self._updater and self.clock.uptime_ms() >= self._updater.heard_ms + _UPDATE_IDLE_MS:
+                self._updater.close()
+                self._updater = None
+            if self._restart_wanted:
+                # The answer to whoever asked for it is on its way.
+                await asyncio.sleep_ms(_HOUSEKEEPING_MS)
+                self.close()
+                machine.reset()
             if not trusted and self._measured_ms() >= _TRUSTED_AFTER_MS:
                 trusted = self._trust_application()
 

@@ -10,6 +10,7 @@
     pace_per_min    steps a minute of the metronome while walking backward, 40..200, or 0 = none
     low_battery_mv  the battery is called low below it, 2500..4200, or 0 = never
     log_bytes       room for the step log, 65,536 .. 16,000,000
+    update_key      hex text of 32 bytes: signs updates (firmware/update.py). Set once, by the first host that pairs
 
 A name of its own is one line in _RULES: its default and either the bounds of a whole number or a check and what that
 expects in words. Hosts can then read and write it at once (`retrostep settings`). If it must not be read back, its
@@ -47,6 +48,13 @@ def _mounting(value):
         return False
 
 
+def _key(value):
+    try:
+        return isinstance(value, str) and len(unhexlify(value)) == 32
+    except ValueError:
+        return False
+
+
 def _flag(value):
     return isinstance(value, bool)
 
@@ -76,9 +84,12 @@ _RULES = {
     "pace_per_min": (0, 40, 200, 0),
     "low_battery_mv": (3500, 2500, 4200, 0),
     "log_bytes": (1_700_000, 65_536, 16_000_000),
+    "update_key": (None, _key, "64 hex digits"),
 }
 # Never told to anybody: a host sees only whether they are set.
-_SECRET = ()
+_SECRET = ("update_key",)
+# Set once: whoever may change a key has no need of it.
+_ONCE = "update_key"
 # What is read once, when the app starts.
 _AT_START = ("placement", "log_bytes")
 # Of a refused value an error shows so much.
@@ -147,6 +158,8 @@ class Settings:
         """Set several, all or none of them, and save. Raises SettingRefused, or OSError as change() does."""
         for name, value in changes.items():
             _check(name, value)
+        if _ONCE in changes and self._values[_ONCE] not in (None, changes[_ONCE]):
+            raise SettingRefused("setting %s: it is set already, by the host that paired first" % _ONCE)
         values = dict(self._values)
         values.update(changes)
         write_atomically(self._path, json.dumps(values).encode())

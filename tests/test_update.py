@@ -2,18 +2,24 @@
 
 import asyncio
 import json
+import random
 import shutil
+from pathlib import Path
 
 import pytest
+from conftest import sweep_size
 from typer.testing import CliRunner
 
-from retrostep import cli
+from firmware.steplog import STEPS
+from retrostep import cli, flash, update
 from retrostep.board import VirtualBoard, console, flash_image
 from retrostep.cable import CableTransport
 from retrostep.device_tree import device_files
-from retrostep.link import Link
+from retrostep.link import Link, LinkError
+from retrostep.logfiles import log_folder, read_log_files
 from retrostep.store import Store
 from retrostep.sync import sync
+from retrostep.walker import demo_walk
 
 TRUSTED_AFTER_S = 5 * 60
 HANGS = "def run(safe=False):\n    while True:\n        import time\n        time.sleep_ms(100)\n"
@@ -185,3 +191,170 @@ def test_a_crash_is_logged_with_its_traceback_and_told_again_at_powers_of_two(pl
             counts.append(record["count"])
             assert "ValueError: odd" in record["traceback"]
     assert counts == [1, 2, 4]
+
+
+KEY = "5a" * 32
+
+
+@pytest.fixture
+def keyed(tmp_path):
+    """An image of a device that has been paired, and the keys file of the computer that did."""
+    image, settings, keys = tmp_path / "flash.img", tmp_path / "settings.json", tmp_path / "keys.json"
+    settings.write_text(json.dumps({"update_key": KEY}))
+    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    return image, keys
+
+
+def device_id(board):
+    return asyncio.run(over_cable(board, lambda link: link.status()))["device_id"]
+
+
+async def over_cable(board, work):
+    async with CableTransport(board.port) as transport:
+        return await work(Link(transport))
+
+
+def updated(board, keys):
+    """Bring the board up to date over its cable; returns the bytes sent."""
+
+    async def work(link):
+        return await update.update(link, await link.status(), keys=keys)
+
+    return asyncio.run(over_cable(board, work))
+
+
+@pytest.fixture
+def newer(monkeypatch, tmp_path):
+    """A release in which some files are others."""
+    files = device_files()
+    changed = {}
+    for there in ("/firmware/clock.py", "/firmware/app.py", "/lib/journal.py"):
+        source = next(here for here, where in files if where == there)
+        changed[there] = tmp_path / Path(there).name
+        changed[there].write_text(source.read_text() + "\nRELEASE = 2\n")
+    monkeypatch.setattr(
+        flash, "device_files", lambda: [(changed.get(there, here), there) for here, there in files]
+    )
+
+
+def test_an_update_over_the_link_restarts_into_the_new_slot_and_sends_only_what_is_new(
+    keyed, newer, monkeypatch
+):
+    image, keys = keyed
+    with VirtualBoard(image, speed=1.0) as board:
+        keys.write_text(json.dumps({device_id(board): KEY}))
+        with monkeypatch.context() as first:
+            first.setattr(flash, "device_files", device_files)
+            everything = updated(board, keys)
+        board.wait_for("boot", cause="hard")
+        board.set_speed(0)
+        board.advance(TRUSTED_AFTER_S + 5)
+        board.set_speed(1.0)
+        assert everything > 100_000
+        assert 0 < updated(board, keys) < 30_000
+        board.wait_for("boot", cause="hard")
+        board.set_speed(0)
+        board.advance(10)
+        board.cut_power()
+    assert slots(image) == "b a 2"
+    assert "/b/firmware/clock.mpy" in flash_image.listing(image)
+
+
+def test_an_update_that_is_not_signed_with_the_devices_key_is_refused_and_changes_nothing(keyed):
+    image, keys = keyed
+    with VirtualBoard(image, speed=1.0) as board:
+        keys.write_text(json.dumps({device_id(board): "00" * 32}))
+        with pytest.raises(LinkError, match="not signed with this device's key"):
+            updated(board, keys)
+    assert "/slots" not in flash_image.listing(image)
+    assert not any(path.startswith(("/a/", "/b/")) for path in flash_image.listing(image))
+
+
+def test_a_computer_without_the_key_is_told_to_flash_an_update_by_cable(keyed, tmp_path):
+    image, _ = keyed
+    with VirtualBoard(image, speed=1.0) as board, pytest.raises(LinkError, match="others flash by cable"):
+        updated(board, tmp_path / "none.json")
+
+
+def test_the_first_computer_sets_the_update_key_and_no_other_can_change_or_read_it(plain_image, tmp_path):
+    image = shutil.copy(plain_image, tmp_path / "f.img")
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+
+    async def agree(link):
+        name = (await link.status())["device_id"]
+        ours = await update.agree_on_key(link, name, first), await update.agree_on_key(link, name, second)
+        again = await update.agree_on_key(link, name, first)
+        with pytest.raises(LinkError, match="set already"):
+            await link.settings({"update_key": "11" * 32})
+        return ours, again, (await link.settings()).values["update_key"]
+
+    with VirtualBoard(image, speed=1.0) as board:
+        assert asyncio.run(over_cable(board, agree)) == ((True, False), True, True)
+    (key,) = json.loads(first.read_text()).values()
+    assert first.stat().st_mode & 0o077 == 0
+    assert json.loads(flash_image.read(image, "/settings.json"))["update_key"] == key
+
+
+@pytest.fixture(scope="module")
+def updated_image(tmp_path_factory):
+    """A paired device that was updated once: a good application in slot a, steps in its log; its keys file."""
+    folder = tmp_path_factory.mktemp("updated")
+    image, settings, keys = folder / "flash.img", folder / "settings.json", folder / "keys.json"
+    settings.write_text(json.dumps({"update_key": KEY, "placement": "pocket"}))
+    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    with VirtualBoard(image, walk=demo_walk().recording("waist").samples, speed=0) as board:
+        board.advance(120)
+        board.set_speed(1.0)
+        keys.write_text(json.dumps({device_id(board): KEY}))
+        updated(board, keys)
+        board.wait_for("boot", cause="hard")
+        board.set_speed(0)
+        board.advance(TRUSTED_AFTER_S + 5)
+        board.cut_power()
+    assert slots(image) == "a a 0"
+    return image, keys
+
+
+def records(image):
+    with log_folder(image) as folder:
+        log = read_log_files(folder)
+    assert log.sound
+    return list(log.records())
+
+
+KILLS = 140
+
+
+def test_the_power_may_go_at_any_flash_operation_of_an_update(updated_image, newer, tmp_path, request):
+    original, keys = updated_image
+    walked = records(original)
+    assert sum(kind == STEPS for _, kind, _ in walked) > 0
+    dice = random.Random(1)
+    image = tmp_path / "f.img"
+    shutil.copy(original, image)
+    with VirtualBoard(image, speed=1.0) as board:
+        before = board.flash_stats()
+        updated(board, keys)
+        operations = (
+            board.flash_stats().programs + board.flash_stats().erases - before.programs - before.erases
+        )
+    outcomes = []
+    for _ in range(KILLS if sweep_size(request.config, "update") == "full" else 5):
+        shutil.copy(original, image)
+        with VirtualBoard(image, speed=1.0) as board:
+            board.cut_at_flash_op(dice.randrange(1, operations + 1), torn=dice.random() < 0.5)
+            with pytest.raises(LinkError):
+                updated(board, keys)
+                # It was too late to disturb the transfer; the restart is disturbed.
+                raise LinkError
+            if board.powered:
+                board.cut_power()
+            board.power_on()
+            board.set_speed(0)
+            board.advance(40)
+            started = bytes(board.console).rpartition(b"Retrostep ")[2]
+            assert started.startswith(b"0."), bytes(board.console)[-500:]
+            board.cut_power()
+        outcomes.append(slots(image))
+        assert records(image)[: len(walked)] == walked
+    assert set(outcomes) <= {"a a 0", "b a 3", "b a 2", "b a 1"}

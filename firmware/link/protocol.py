@@ -20,6 +20,7 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     BONDS    - (list), or u8 index to remove, 255 all  u8 how many are left, oldest first; u8 index of the asking
                                                        host's own, 255 if it has none
     PAIR     -                                         - (the pairing window opens)
+    UPDATE   u8 action ... (firmware/update.py)        u8 state, u32, u16, u32, u16: what is wanted next
     RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
              the pieces up to END, put together, are whole records
     END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now, u32 bytes of records sent
@@ -50,6 +51,7 @@ SETTINGS = 0x0A
 ERASE = 0x0B
 BONDS = 0x0C
 PAIR = 0x0D
+UPDATE = 0x10
 ANSWER = 0x80
 RECORDS = 0x90
 END = 0x91

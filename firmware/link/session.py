@@ -20,7 +20,7 @@ _SELDOM = (protocol.SETTINGS, protocol.ERASE, protocol.BONDS, protocol.PAIR)
 
 class Session:
     """device: has logbook (Logbook), clock (Clock), settings (Settings), status() -> dict of protocol.FIELDS names,
-    identify(), keep_time() (the clock was set), calibrate(action) -> body of the answer,
+    identify(), keep_time() (the clock was set), calibrate(action) and update(body) -> body of the answer,
     apply_settings(names) (these have changed), radio (RadioLink).
 
     records_per_message_bytes: how many bytes of records fit one message of this transport.
@@ -47,6 +47,7 @@ class Session:
             protocol.IDENTIFY: self._identify,
             protocol.CALIBRATE: self._calibrate,
             protocol.RAW: self._raw,
+            protocol.UPDATE: self._update,
         }
 
     async def handle(self, data, send):
@@ -138,6 +139,9 @@ class Session:
     def _calibrate(self, body):
         (action,) = protocol.unpack("<B", body)
         return self._device.calibrate(action)
+
+    def _update(self, body):
+        return self._device.update(body)
 
     async def _read(self, tag, body, send):
         """Stream whole records, cut into messages of one size; END says where to go on."""

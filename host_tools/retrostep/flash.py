@@ -234,6 +234,11 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def march_of(mpy: int) -> str | None:
+    """The processor as mpy-cross names it, from sys.implementation._mpy; None: it loads no machine code."""
+    return _MARCH[mpy >> 10] if mpy >> 10 < len(_MARCH) else None
+
+
 def _check(port: str, found: dict[str, Any]) -> str:
     """The name of the processor. Raises FlashFailed if the firmware can't run there."""
     version = ".".join(map(str, found["version"]))
@@ -243,7 +248,7 @@ def _check(port: str, found: dict[str, Any]) -> str:
             f"{port} runs MicroPython {version}, expected {oldest} or newer: install a newer one "
             "(micropython.org/download) and flash again"
         )
-    march = _MARCH[found["mpy"] >> 10] if found["mpy"] >> 10 < len(_MARCH) else None
+    march = march_of(found["mpy"])
     if march is None:
         raise FlashFailed(
             f"{port} runs MicroPython {version} on {found['platform']}, which loads no machine code; "

@@ -131,6 +131,20 @@ class DeviceSettings:
     restart: list[str]
 
 
+@dataclass(frozen=True)
+class UpdateState:
+    """How far an update is: state as in firmware/update.py, and the bytes that the device wants next.
+
+    mpy: the device's sys.implementation._mpy, which names its processor.
+    """
+
+    state: int
+    manifest_bytes: int
+    file: int
+    offset: int
+    mpy: int
+
+
 @contextlib.contextmanager
 def _reading() -> Iterator[None]:
     """Around every look into what a device sent: bytes that make no sense are an AnswerUnreadable."""
@@ -353,6 +367,12 @@ class Link:
     async def open_pairing(self) -> None:
         """Open the pairing window, as a hold of the button does. Raises LinkError."""
         await self._ask(protocol.PAIR)
+
+    async def update(self, action: int, body: bytes = b"") -> UpdateState:
+        """Take part in an update (firmware/update.py). Raises LinkError."""
+        answer = await self._ask(protocol.UPDATE, bytes([action]) + body)
+        with _reading():
+            return UpdateState(*protocol.unpack("<BIHIH", answer))
 
     async def raw(self, on: bool) -> None:
         """Start (for a minute; ask again to go on) or stop raw samples and marks. Raises LinkError."""

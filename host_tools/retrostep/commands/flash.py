@@ -1,4 +1,4 @@
-"""`retrostep flash | crashes`: what a maker needs beside the walking."""
+"""`retrostep flash | update | crashes`: what a maker needs beside the walking."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from retrostep import flash
-from retrostep.commands.connection import JSON
+from retrostep import update as over_the_air
+from retrostep.commands.connection import ADDRESS, JSON, RADIO, over_link
+from retrostep.commands.connection import PORT as CABLE_PORT
 from retrostep.crashes import read_crashes
+from retrostep.link import Link
 from retrostep.store import Store, default_path
 
 PORT = typer.Option(..., "--port", "-p", help="Serial port of the device (`retrostep ports` lists them).")
@@ -50,6 +54,33 @@ def register(app: typer.Typer) -> None:
         )
         if done.slot:
             console.print("On trial: it is kept once it has measured for 5 minutes.")
+
+    @app.command()
+    def update(
+        port: str | None = CABLE_PORT,
+        by_radio: bool = RADIO,
+        address: str | None = ADDRESS,
+        as_json: bool = JSON,
+    ) -> None:
+        """Update a device over Bluetooth (or the cable), signed; an update that broke off goes on."""
+        columns = (TextColumn("updating"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("update", total=None)
+
+            async def work(link: Link) -> int:
+                def show(done: int, total: int) -> None:
+                    bar.update(task, completed=done, total=total)
+
+                return await over_the_air.update(link, await link.status(), progress=show)
+
+            sent = over_link(port, by_radio, address, work)
+        if as_json:
+            print(json.dumps({"sent_bytes": sent}))
+            return
+        console.print(
+            f"{sent / 1000:.0f} kB sent; the device restarts with the new application. It is on trial until it has "
+            "measured for 5 minutes."
+        )
 
     @app.command()
     def crashes(

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from retrostep import radio
 from retrostep.link import Link, LinkError
+from retrostep.update import agree_on_key
 
 Result = TypeVar("Result")
 BACKEND = radio.Backend()
@@ -63,8 +64,17 @@ def register(app: typer.Typer) -> None:
         ),
     ) -> None:
         """Pair this computer with a device whose button was just held for 3 s (or see `bonds --open`)."""
-        status = over_radio(address, lambda link: link.status(), pair=True)
-        Console().print(f"paired with device {status['device_id']}")
+
+        async def meet(link: Link) -> tuple[str, bool]:
+            device_id = (await link.status())["device_id"]
+            return device_id, await agree_on_key(link, device_id)
+
+        device_id, updates = over_radio(address, meet, pair=True)
+        Console().print(f"paired with device {device_id}")
+        if not updates:
+            Console().print(
+                "Another computer paired first: that one can update it by Bluetooth, this one by cable."
+            )
 
     @app.command()
     def unpair(
