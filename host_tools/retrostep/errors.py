@@ -4,6 +4,7 @@ BAD_INPUT: what was given is at fault (exit code 2); the others of EXPECTED are 
 """
 
 from retrostep.board.errors import BoardError
+from retrostep.export.errors import ExportError, ExportUnsuitable, ImportRefused
 from retrostep.flash import FlashFailed
 from retrostep.interpreter import InterpreterMissing
 from retrostep.link import LinkError
@@ -15,7 +16,9 @@ from retrostep.wearers import WearerUnknown
 
 EXPECTED = (
     BoardError,
+    ExportError,
     FlashFailed,
+    ImportRefused,
     InterpreterMissing,
     LinkError,
     LogFilesError,
@@ -23,4 +26,4 @@ EXPECTED = (
     ReplayError,
     StoreError,
 )
-BAD_INPUT = (LogFilesError, RecordingError, WearerUnknown)
+BAD_INPUT = (ExportUnsuitable, ImportRefused, LogFilesError, RecordingError, WearerUnknown)

@@ -18,6 +18,8 @@ from platformdirs import user_data_path
 
 from retrostep.migrations import MIGRATIONS, SCHEMA_VERSION, statements
 
+# The cursor of a log that came from a file: no device is ever that far, so none is synced into it.
+IMPORTED_SEQUENCE = 0xFFFF_FFFF
 # How long another program may hold the file before that is an error.
 _BUSY_TIMEOUT_S = 20.0
 
@@ -132,7 +134,9 @@ class Store:
     def rows(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> Iterator[sqlite3.Row]:
         """The rows of a query, one by one."""
         with self._reported():
-            yield from self._db.execute(query, values)
+            # Not `yield from`, which would close the cursor of a reader that stops early, maybe after the database.
+            for row in self._db.execute(query, values):  # noqa: UP028
+                yield row
 
     def backup(self, to: Path) -> None:
         """Write a copy of the whole database, also while it is in use, to the new file `to`."""

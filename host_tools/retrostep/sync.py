@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from retrostep.link import Link, LinkError, split_records
-from retrostep.store import Store
+from retrostep.store import IMPORTED_SEQUENCE, Store
 
 BATCH_BYTES = 16_384
 
@@ -38,6 +38,11 @@ async def sync(
     """Sync one device. on_progress(records read, records there were). Raises LinkError or StoreError."""
     status = await link.status()
     log, cursor = store.open_log(status)
+    if cursor == IMPORTED_SEQUENCE:
+        raise LogWentBack(
+            f"log {status['log_id']} of device {status['device_id']} was imported from a file, and is not mixed with "
+            "the device's own records: sync to another database (--db)"
+        )
     if cursor > status["next_sequence"]:
         raise LogWentBack(
             f"device {status['device_id']} has records up to {status['next_sequence']}, but {cursor} were synced "

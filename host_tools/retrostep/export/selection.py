@@ -1,0 +1,169 @@
+"""Which steps are exported: by time, direction, wearer and device, from one or more databases, as a stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from retrostep.device_tree import use_device_code
+from retrostep.export.levels import WornStep
+from retrostep.history import Record, Step, StoredRecords, stream_log
+from retrostep.store import IMPORTED_SEQUENCE, Store
+from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, find_wearer, wearers
+
+use_device_code()
+
+from firmware.steplog import DIRECTIONS  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Selection:
+    """begin_utc_ms <= contact < end_utc_ms, one of `directions`, of this wearer, of this device; None: any.
+
+    A step without a time is inside a span only if its bounds are.
+    """
+
+    begin_utc_ms: int | None = None
+    end_utc_ms: int | None = None
+    directions: tuple[str, ...] = DIRECTIONS
+    wearer: str | None = None
+    device_id: str | None = None
+
+    def spans(self, step: Step) -> bool:
+        """Is the step inside the time span?"""
+        earliest = step.earliest_utc_ms if step.utc_ms is None else step.utc_ms
+        latest = step.latest_utc_ms if step.utc_ms is None else step.utc_ms
+        if self.begin_utc_ms is not None and (earliest is None or earliest < self.begin_utc_ms):
+            return False
+        return self.end_utc_ms is None or (latest is not None and latest < self.end_utc_ms)
+
+
+class _Wearings:
+    """Who wore one device when."""
+
+    def __init__(self, store: Store, device_id: str) -> None:
+        self._spans = [
+            (one.since_utc_ms, one.until_utc_ms, wearer.name)
+            for wearer in wearers(store)
+            for one in wearer.wearings
+            if one.device_id == device_id
+        ]
+        self._last = (0, 0, "")
+
+    def _at(self, utc_ms: int) -> str | None:
+        if self._last[0] <= utc_ms < self._last[1]:
+            return self._last[2]
+        for span in self._spans:
+            if span[0] <= utc_ms < span[1]:
+                self._last = span
+                return span[2]
+        return None
+
+    def wearer_of(self, step: Step) -> str | None:
+        """Their name; a step that has only bounds is of the wearer who had the device at both."""
+        if step.utc_ms is not None:
+            return self._at(step.utc_ms)
+        if not self._spans:
+            return None
+        earliest = EVER_UTC_MS if step.earliest_utc_ms is None else step.earliest_utc_ms
+        latest = NEVER_UTC_MS - 1 if step.latest_utc_ms is None else step.latest_utc_ms
+        wearer = self._at(earliest)
+        return wearer if wearer == self._at(latest) else None
+
+
+class _CountedRecords(StoredRecords):
+    """Tells of every record that is read for its steps."""
+
+    def __init__(self, store: Store, log: int, on_record: Callable[[], None]) -> None:
+        super().__init__(store, log)
+        self._on_record = on_record
+
+    def since(self, sequence: int) -> Iterator[Record]:
+        """All from `sequence` on."""
+        for record in super().since(sequence):
+            self._on_record()
+            yield record
+
+
+class LogSteps:
+    """The selected steps of one log. origin: a name for the log that is a file name and differs from all others'."""
+
+    def __init__(self, origin: str, steps: Iterator[WornStep]) -> None:
+        self.origin = origin
+        self.steps = steps
+
+
+@dataclass
+class Source:
+    """Databases to export from. Context manager; raises StoreError if one can't be used.
+
+    on_record: called for every record that was read. left_out: steps that a format could not take, by reason.
+    """
+
+    paths: list[Path]
+    on_record: Callable[[], None] = lambda: None
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def __enter__(self) -> Source:
+        self._stack = ExitStack()
+        with ExitStack() as opening:
+            self._stores = [opening.enter_context(Store(path, create=False)) for path in self.paths]
+            self._stack = opening.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def records(self) -> int:
+        """How many records there are in all."""
+        return sum(device["records"] for store in self._stores for device in store.devices())
+
+    def check(self, selection: Selection) -> None:
+        """Raises StoreError if the selection names a wearer whom no database knows."""
+        if selection.wearer is None or any(
+            wearer.name == selection.wearer for store in self._stores for wearer in wearers(store)
+        ):
+            return
+        find_wearer(self._stores[0], selection.wearer)
+
+    def logs(self, selection: Selection) -> Iterator[LogSteps]:
+        """Log by log, the selected steps of whatever direction, in the order in which they were walked.
+
+        Directions are left to the levels: a step's minutes need the step before it. A log that several databases hold
+        is taken from the one that was synced furthest.
+        """
+        furthest: dict[tuple[str, int], tuple[int, Store, dict]] = {}
+        for store in self._stores:
+            for log in store.logs():
+                name = (log["device_id"], log["log_id"])
+                # What the device itself told comes before what was imported.
+                reached = -1 if log["next_sequence"] == IMPORTED_SEQUENCE else log["next_sequence"]
+                if selection.device_id in (None, name[0]) and (
+                    name not in furthest or reached > furthest[name][0]
+                ):
+                    furthest[name] = (reached, store, log)
+        for (device_id, log_id), (_, store, log) in furthest.items():
+            yield LogSteps(f"{quote(device_id, safe='')}-{log_id}", self._steps(store, log, selection))
+
+    def zone_of(self, wearer: str | None) -> tzinfo | None:
+        """The zone of the wearer of that name, as the first database that knows it says; None: this computer's."""
+        for store in self._stores:
+            for known in wearers(store):
+                if known.name == wearer:
+                    return None if known.zone is None else ZoneInfo(known.zone)
+        return None
+
+    def _steps(self, store: Store, log: dict, selection: Selection) -> Iterator[WornStep]:
+        wearings = _Wearings(store, log["device_id"])
+        records = _CountedRecords(store, log["id"], self.on_record)
+        for step in stream_log(log["device_id"], log["log_id"], records):
+            if selection.spans(step):
+                wearer = wearings.wearer_of(step)
+                if selection.wearer in (None, wearer):
+                    yield WornStep(step, wearer)
