@@ -52,7 +52,9 @@ _FIRST_YEAR = 2025
 # How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
 _RTC_AWAKE_MS = 1000
 _RTC_ASLEEP_MS = 60_000
+_TEST_PRESSES = 2
 _CALIBRATE_PRESSES = 3
+_DANGERS = ("unstable", "stumble", "fall")
 _CALIBRATION_CUES = {STANDING: "calibrating", WALKING: "walk_now", DONE: "calibrated", FAILED: "error"}
 
 
@@ -130,6 +132,8 @@ class Device:
         self._motor = PWMMotor(machine.Pin(board.MOTOR_PIN))
         self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
         self._calibration = Calibration(placement)
+        # The 3-metre test that is under way, and the record of the last one.
+        self._walk_test = self._tested = None
         self._wear = WearWatch()
         self._clip_doubted = False
         self._cue_policy = self._make_cue_policy()
@@ -170,7 +174,9 @@ class Device:
         if self._imu is not None and self._link.mark(self._imu.next_index, presses):
             # A host records: presses label the recording.
             return
-        if presses == _CALIBRATE_PRESSES:
+        if presses == _TEST_PRESSES:
+            self.walk_test(protocol.WALK_TEST_CANCEL if self._walk_test else protocol.WALK_TEST_START)
+        elif presses == _CALIBRATE_PRESSES:
             self.calibrate(protocol.CALIBRATE_START)
         elif presses == 1 and self._clip_doubted:
             self._confirm_clip()
@@ -201,6 +207,7 @@ class Device:
         """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
         calibration = self._calibration
         if action == protocol.CALIBRATE_START:
+            self._end_walk_test("cancelled")
             calibration.start()
             gc.collect()
             self._cues.play("calibrating")
@@ -223,6 +230,7 @@ class Device:
 
     def _renew_pipeline(self):
         """Settle what is known and begin anew with the mounting there is now."""
+        self._end_walk_test("cancelled")
         self._pipeline.flush()
         if self._sample_clock is not None:
             self._take_results()
@@ -240,6 +248,48 @@ class Device:
             self._clip_doubted = False
             self._cue_policy = self._make_cue_policy()
             self._renew_pipeline()
+
+    def walk_test(self, action):
+        """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
+        if action == protocol.WALK_TEST_START:
+            if self._walk_test is None:
+                self._start_walk_test()
+        elif action == protocol.WALK_TEST_CANCEL:
+            self._end_walk_test("cancelled")
+        elif action != protocol.WALK_TEST_ASK:
+            raise ValueError("walk test: expected action 0 to 2, got %d" % action)
+        if self._walk_test is not None:
+            return bytes((1 if self._walk_test.go_ms is None else 2,))
+        return b"\0" if self._tested is None else b"\3" + self._tested
+
+    def _start_walk_test(self):
+        self._calibration.cancel()
+        gc.collect()
+        try:
+            # Loaded only now, and not kept: a test is a rare thing.
+            from firmware.walktest import WalkTest
+
+            self._walk_test = test = WalkTest(self.settings["placement"])
+        except MemoryError:
+            print("app: too little memory for a walk test: restart the device and try at once")
+            self._cues.play("error")
+            return
+        test.start(self._cues.play, self.clock.uptime_ms)
+
+    def _end_walk_test(self, outcome=None):
+        """Log the test that is under way, if there is one; outcome: None where it came to an end by itself."""
+        test = self._walk_test
+        if test is None:
+            return
+        self._walk_test = None
+        if outcome:
+            test.end(outcome)
+        if test.go_ms is not None:
+            self._tested = test.encode(self.logbook.boot_sequence & 0xFFFF)
+            self.logbook.add_walk_test(self._tested)
+        self._cues.play("test_ended" if test.valid else "error")
+        test.forget_modules()
+        gc.collect()
 
     def _set_led(self, on):
         self._led.value(board.LED_ON if on else 1 - board.LED_ON)
@@ -271,12 +321,19 @@ class Device:
             # Taken off: when walking begins again, the wearer is asked whether it sits as it did.
             self._clip_doubted = True
             self._cue_policy = self._make_cue_policy()
+        test = self._walk_test
+        if test is not None:
+            test.process(imu.samples, count, self._pipeline.sample_index)
+            if test.judge(self._sample_clock.ms_at, self.clock.uptime_ms()):
+                self._end_walk_test()
         self.logbook.flush_if_due()
 
     def _take_results(self):
         for contact_index, _, direction, confidence, stability in self._pipeline.take_steps():
             contact_ms = max(self._sample_clock.ms_at(contact_index), 0)
             self.logbook.add_step(contact_ms, direction, confidence, stability)
+            if self._walk_test is not None:
+                self._walk_test.take_step(contact_index, contact_ms, direction, stability)
             self._link.live_step(contact_ms, direction, confidence, stability)
             self.radio.live_step(contact_ms, direction, confidence, stability)
         for index, kind, detail in self._pipeline.take_events():
@@ -293,11 +350,15 @@ class Device:
             if kind == "wrong_clip":
                 self._clip_doubted = True
             pattern = self._cue_policy.on_event(index, kind, detail)
+            if self._walk_test is not None and kind not in _DANGERS:
+                # A buzz would disturb the wearer, and shake the clip.
+                continue
             if pattern is not None and self._cues.play(pattern):
                 self.logbook.add_cue(max(self._sample_clock.ms_at(index), 0), steplog.PATTERNS.index(pattern))
 
     def _on_gap(self):
         """Samples are missing: settle what is known with the times known so far, then start anew."""
+        self._end_walk_test("samples_lost")
         self._pipeline.restart()
         if self._sample_clock is not None:
             self._take_results()

@@ -26,6 +26,7 @@ of uptime; times of contacts are rounded before they are subtracted, so they do 
     GAP      u16 boot tag, u32 cs, u32 first and u32 last sequence number that were dropped unsynced, u32 steps in
              them, u16 boot tag and u32 cs of the first of these steps, u16 boot tag and u32 cs of the last
     CRASH    u16 boot tag, u32 cs of the next start, u16 how often, UTF-8 traceback
+    WALK_TEST  u16 boot tag, u32 cs of the start signal, then what walktest.py says
 
 A level is a part of the whole: confidence 0..100 % in sevenths 0..7; stability 0..100 in sixths 0..6, 7 = not
 measured. The model tag is the low byte of the model id's CRC-32. Decoders ignore bytes behind those they know.
@@ -44,6 +45,7 @@ FAULT = 4
 EVENT = 5
 BATTERY = 6
 GAP = 7
+WALK_TEST = 8
 CRASH = 9
 
 DIRECTIONS = ("forward", "backward", "sideways", "unknown")

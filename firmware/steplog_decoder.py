@@ -2,6 +2,7 @@
 
 import struct
 
+from firmware import walktest
 from firmware.steplog import (
     ANCHOR,
     ANCHOR_LAYOUT,
@@ -29,6 +30,7 @@ from firmware.steplog import (
     STEPS,
     STEPS_HEADER,
     UNPACK_ERRORS,
+    WALK_TEST,
     scan_steps,
 )
 
@@ -167,6 +169,24 @@ def _decode_crash(payload):
     return {"kind": "crash", "boot_tag": boot_tag, "uptime_ms": at_cs * 10, "count": count, "traceback": text}
 
 
+def _decode_walk_test(payload):
+    boot_tag, at_cs, outcome, direction, reaction_ms, walk_ms, steps, stability = struct.unpack_from(
+        walktest.RECORD_LAYOUT, payload
+    )
+    timed = walk_ms != walktest.NO_TIME_MS
+    return {
+        "kind": "walk_test",
+        "boot_tag": boot_tag,
+        "uptime_ms": at_cs * 10,
+        "outcome": _name(walktest.OUTCOMES, outcome),
+        "direction": _name(DIRECTIONS, direction),
+        "reaction_ms": reaction_ms if timed else None,
+        "walk_ms": walk_ms if timed else None,
+        "steps": steps,
+        "stability": None if stability == walktest.NO_STABILITY else stability,
+    }
+
+
 _DECODERS = {
     BOOT: _decode_boot,
     STEPS: _decode_steps,
@@ -176,6 +196,7 @@ _DECODERS = {
     BATTERY: _decode_battery,
     GAP: _decode_gap,
     CRASH: _decode_crash,
+    WALK_TEST: _decode_walk_test,
 }
 
 

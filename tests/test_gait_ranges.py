@@ -38,6 +38,8 @@ MODULES = (
     ("firmware.gait.bouts", "firmware/gait/bouts.py"),
     ("firmware.gait.calibrator", "firmware/gait/calibrator.py"),
     ("firmware.gait.pipeline", "firmware/gait/pipeline.py"),
+    ("firmware.gait.impacts", "firmware/gait/impacts.py"),
+    ("firmware.gait.swings", "firmware/gait/swings.py"),
 )
 
 
@@ -107,12 +109,17 @@ def drive(gait, samples, placement="waist", rate_millihz=104000):
     pipeline_module, mounting_module, calibrator_module = gait
     pipeline = pipeline_module.Pipeline(placement, mounting_module.Mounting.clip(), rate_millihz)
     calibrator = calibrator_module.Calibrator(rate_millihz, placement)
+    finders = {"waist": ("impacts", "Impacts"), "shoe": ("swings", "Swings")}
+    module, name = finders[placement]
+    finder = getattr(sys.modules["firmware.gait." + module], name)()
     words = array("h", np.ascontiguousarray(samples, "<i2").tobytes())
     for start in range(0, len(samples), 26):
         count = min(26, len(samples) - start)
         block = words[start * 6 : (start + count) * 6]
         pipeline.process(block, count)
         calibrator.process(block, count)
+        finder.process(block, count, start + count)
+    finder.bounds()
     pipeline.flush()
     calibrator.mounting()
     return len(pipeline.take_steps())

@@ -1,6 +1,6 @@
-"""Answers the requests that change the device itself: settings, erasing, bonds, pairing.
+"""Answers the requests that come seldom: settings, erasing, bonds, pairing, the 3-metre test.
 
-Loaded when such a request comes, and not kept (session.py): they are seldom.
+Loaded when one comes, and not kept (session.py).
 """
 
 import json
@@ -21,6 +21,9 @@ def answer(device, peer, opcode, body):
         return _erase(device, bool(body) and body[0] == 1)
     if opcode == protocol.BONDS:
         return _bonds(device.radio, peer, body)
+    if opcode == protocol.WALK_TEST:
+        (action,) = protocol.unpack("<B", body)
+        return device.walk_test(action)
     device.radio.open_window()
     return b""
 

@@ -21,6 +21,8 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
                                                        host's own, 255 if it has none
     PAIR     -                                         - (the pairing window opens)
     UPDATE   u8 action ... (firmware/update.py)        u8 state, u32, u16, u32, u16: what is wanted next
+    WALK_TEST u8 0 ask, 1 start (unless one is under    u8 state: 0 none since the reset, 1 countdown, 2 walking,
+              way), 2 cancel                           3 over; if over, the payload of its record (walktest.py)
     RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
              the pieces up to END, put together, are whole records
     END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now, u32 bytes of records sent
@@ -51,6 +53,7 @@ SETTINGS = 0x0A
 ERASE = 0x0B
 BONDS = 0x0C
 PAIR = 0x0D
+WALK_TEST = 0x0E
 UPDATE = 0x10
 ANSWER = 0x80
 RECORDS = 0x90
@@ -65,6 +68,7 @@ ERROR_MALFORMED = 2
 ERROR_REFUSED = 3
 
 CALIBRATE_ASK, CALIBRATE_START, CALIBRATE_CANCEL, CALIBRATE_CONFIRM = range(4)
+WALK_TEST_ASK, WALK_TEST_START, WALK_TEST_CANCEL = range(3)
 
 MESSAGE_HEADER_BYTES = 2
 MAX_MESSAGE_BYTES = 560

@@ -15,7 +15,7 @@ from firmware.steplog import SOURCE_HOST
 
 # A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
 LIVE_LEASE_MS = 60_000
-_SELDOM = (protocol.SETTINGS, protocol.ERASE, protocol.BONDS, protocol.PAIR)
+_SELDOM = (protocol.SETTINGS, protocol.ERASE, protocol.BONDS, protocol.PAIR, protocol.WALK_TEST)
 
 
 class Session:

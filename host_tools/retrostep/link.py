@@ -23,6 +23,7 @@ from retrostep.device_tree import use_device_code
 
 use_device_code()
 
+from firmware import steplog, steplog_decoder, walktest  # noqa: E402
 from firmware.calibration import STATES  # noqa: E402
 from firmware.link import protocol  # noqa: E402
 from firmware.steplog import DIRECTIONS  # noqa: E402
@@ -143,6 +144,17 @@ class UpdateState:
     file: int
     offset: int
     mpy: int
+
+
+@dataclass(frozen=True)
+class WalkTestState:
+    """Where a device's 3-metre test stands: one of walktest.STATES.
+
+    result: the decoded record of one that is over.
+    """
+
+    state: str
+    result: dict[str, Any] | None
 
 
 @contextlib.contextmanager
@@ -373,6 +385,16 @@ class Link:
         answer = await self._ask(protocol.UPDATE, bytes([action]) + body)
         with _reading():
             return UpdateState(*protocol.unpack("<BIHIH", answer))
+
+    async def walk_test(self, action: int) -> WalkTestState:
+        """Start, cancel or ask for a 3-metre test (protocol.WALK_TEST_...). Raises LinkError."""
+        answer = await self._ask(protocol.WALK_TEST, bytes([action]))
+        with _reading():
+            state = _named(walktest.STATES, protocol.unpack("<B", answer)[0])
+            result = None
+            if state == "over":
+                result = steplog_decoder.decode(steplog.WALK_TEST, bytes(answer[1:]))
+            return WalkTestState(state, result)
 
     async def raw(self, on: bool) -> None:
         """Start (for a minute; ask again to go on) or stop raw samples and marks. Raises LinkError."""

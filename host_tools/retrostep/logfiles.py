@@ -166,6 +166,11 @@ def describe(record: dict[str, Any]) -> str:
         return f"battery at {at}: {record['battery_mv']} mV"
     if kind == "crash":
         return f"crash (time {record['count']}): {record['traceback'].strip().splitlines()[-1:]}"
+    if kind == "walk_test":
+        walked = "" if record["walk_ms"] is None else f", {record['walk_ms'] / 1000:.1f} s"
+        return (
+            f"walk test at {at}: {record['outcome']}, {record['direction']}{walked}, {record['steps']} steps"
+        )
     return f"gap: {record['steps']} steps in records {record['first_lost']} to {record['last_lost']} were dropped"
 
 

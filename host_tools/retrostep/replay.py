@@ -140,6 +140,26 @@ class Replayer:
                 raise ReplayError(f"{self._model}: the firmware refuses this model: {values[0]}")
         return Replay(recording.duration_s, placement, model, steps, events, cues)
 
+    def walk_test(
+        self, recording: Recording, go_s: float, placement: str | None = None, mounting: bytes | None = None
+    ) -> dict[str, Any]:
+        """The decoded WALK_TEST record of a 3-metre test whose start signal comes at `go_s`.
+
+        With "known_s", when the device knew. Its uptime is the time from the first sample. The other arguments are
+        those of replay(). Raises ReplayError if the recording ends before the test does.
+        """
+        from firmware import steplog, steplog_decoder
+
+        job = self._job(recording, placement or recording.placement, mounting)
+        for kind, *values in self._ask(recording, {**job, "go": round(go_s * recording.rate_hz)}):
+            if kind == "walk_test":
+                record = steplog_decoder.decode(steplog.WALK_TEST, bytes.fromhex(values[0]))
+                return {**record, "known_s": values[1] / recording.rate_hz}
+        raise ReplayError(
+            f"{_name(recording)}: the walk test is not over after {recording.duration_s:.1f} s; "
+            "expected 3 s of standing after the walk, or 15 s without one"
+        )
+
     def features(self, recording: Recording) -> list[tuple[ReplayedStep, list[int] | None]]:
         """The settled steps of a recording from the waist, each with what a learned model would be shown of it.
 

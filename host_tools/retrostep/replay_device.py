@@ -7,10 +7,11 @@ job a line from stdin, a JSON object:
     {"samples": PATH, "rate_millihz": R, "placement": P, "calibrate": true}            learn the mounting
 
 where PATH is a file of interleaved little-endian int16 samples. A replay may further have "model", the path of a
-learned model, or "features": true. Answers with JSON arrays, one a line, indices being sample numbers: ["step",
-contact, decided, direction, confidence, stability], ["features", values or null] of that step if they were asked for,
-["event", index, kind], ["cue", index, pattern], ["mounting", HEX], ["failed", reason]; after each job
-["done", model].
+learned model, "features": true, or "go": the index at which the start signal of a 3-metre test is given. Answers with
+JSON arrays, one a line, indices being sample numbers: ["step", contact, decided, direction, confidence, stability],
+["features", values or null] of that step if they were asked for, ["event", index, kind], ["cue", index, pattern],
+["walk_test", HEX of the record, whose times count from sample 0, samples taken until then], ["mounting", HEX],
+["failed", reason]; after each job ["done", model].
 
 The samples arrive in blocks of BLOCK, as the sensor's FIFO hands them over, so `decided` is when the device
 would have known.
@@ -28,6 +29,7 @@ from firmware.cues import CuePolicy  # noqa: E402
 from firmware.gait.calibrator import Calibrator  # noqa: E402
 from firmware.gait.mounting import Mounting  # noqa: E402
 from firmware.gait.pipeline import Pipeline  # noqa: E402
+from firmware.walktest import WalkTest  # noqa: E402
 
 BLOCK = 26
 CHANNELS = 6
@@ -86,9 +88,17 @@ def replay(job):
     cues = CuePolicy(mounting is not None or job["placement"] == "pocket")
     pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"], model)
 
+    go = job.get("go")
+    test = None if go is None else WalkTest(job["placement"])
+
+    def ms_at(index):
+        return index * 1_000_000 // job["rate_millihz"]
+
     def report():
         for step in pipeline.take_steps():
             contact, decided, direction, confidence, stability = step
+            if test:
+                test.take_step(contact, ms_at(contact), direction, stability)
             print(json.dumps(("step", contact, decided, direction, confidence, stability)))
             if job.get("features"):
                 print(json.dumps(("features", model.take())))
@@ -101,6 +111,13 @@ def replay(job):
     def process(block, count):
         pipeline.process(block, count)
         report()
+        if test and test.outcome is None:
+            index = pipeline.sample_index
+            if test.go_ms is None and index > go:
+                test.go(ms_at(go))
+            test.process(block, count, index)
+            if test.judge(ms_at, ms_at(index)):
+                print(json.dumps(("walk_test", binascii.hexlify(test.encode(0)).decode(), index)))
 
     feed(job["samples"], process)
     pipeline.flush()
