@@ -59,9 +59,9 @@ def _slot(counts):
 
 def _button_held():
     try:
-        from firmware.boards import board
+        from firmware.boards import button_pin
 
-        return machine.Pin(board.BUTTON_PIN, machine.Pin.IN, machine.Pin.PULL_UP).value() == 0
+        return button_pin().value() == 0
     except Exception as error:
         # A board file that can't be read must not keep the device from booting.
         print("boot: no button to read:", error)

@@ -12,11 +12,10 @@ import time
 from binascii import hexlify, unhexlify
 
 import machine
-from lsm6dsox import LSM6DSOX, RATE_MILLIHZ
-from pwm_motor import PWMMotor
+from micropython import const
 from sampleclock import SampleClock
 
-from firmware import VERSION, steplog
+from firmware import VERSION, boards, steplog
 from firmware.boards import board
 from firmware.button import Button
 from firmware.calibration import DONE, FAILED, STANDING, WALKING, Calibration
@@ -35,25 +34,25 @@ from firmware.wear import WearWatch
 
 LOG_FOLDER = "/log"
 # Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
-_RESERVE_BYTES = 131_072
-_LEAST_LOG_BYTES = 32_768
-_HEALTHY_AFTER_MS = 60_000
+_RESERVE_BYTES = const(131_072)
+_LEAST_LOG_BYTES = const(32_768)
+_HEALTHY_AFTER_MS = const(60_000)
 # An application on trial is the good one after so long.
-_TRUSTED_AFTER_MS = 5 * 60_000
+_TRUSTED_AFTER_MS = const(5 * 60_000)
 _CRASH_LOG = "/crash.log"
 # Longer than any garbage collection, flash erase or import; the housekeeping feeds it every second.
-_WATCHDOG_MS = 30_000
-_HOUSEKEEPING_MS = 1000
-_UPDATE_IDLE_MS = 60_000
-_BATTERY_MS = 4 * 3600 * 1000
+_WATCHDOG_MS = const(30_000)
+_HOUSEKEEPING_MS = const(1000)
+_UPDATE_IDLE_MS = const(60_000)
+_BATTERY_MS = const(4 * 3600 * 1000)
 # The seconds of an ESP32's module time count from 2000; a clock that was never set shows that year.
-_EPOCH_2000_S = 946_684_800
-_FIRST_YEAR = 2025
+_EPOCH_2000_S = const(946_684_800)
+_FIRST_YEAR = const(2025)
 # How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
-_RTC_AWAKE_MS = 1000
-_RTC_ASLEEP_MS = 60_000
-_TEST_PRESSES = 2
-_CALIBRATE_PRESSES = 3
+_RTC_AWAKE_MS = const(1000)
+_RTC_ASLEEP_MS = const(60_000)
+_TEST_PRESSES = const(2)
+_CALIBRATE_PRESSES = const(3)
 _DANGERS = ("unstable", "stumble", "fall")
 _CALIBRATION_CUES = {STANDING: "calibrating", WALKING: "walk_now", DONE: "calibrated", FAILED: "error"}
 
@@ -92,6 +91,17 @@ def _installed_model(placement):
     return load()
 
 
+def _make_motor():
+    """What vibrates on this board, or stands in for it: run(percent), stop(), deinit()."""
+    if board.HAPTIC == "pwm":
+        from pwm_motor import PWMMotor
+
+        return PWMMotor(machine.Pin(board.MOTOR_PIN))
+    from no_motor import NoMotor
+
+    return NoMotor()
+
+
 def _log_budget(wanted_bytes):
     """`wanted_bytes`, or less where the volume is smaller: so that what must go is told before it goes."""
     _, fragment_bytes, blocks, free = os.statvfs("/")[:4]
@@ -112,11 +122,18 @@ class Device:
     def __init__(self, safe=False):
         self._safe = safe
         self.settings = Settings()
-        self.clock = Clock(time.ticks_ms, time.ticks_diff)
+        self.clock = Clock(time.ticks_ms, time.ticks_diff, time.ticks_us)
         placement = self.settings["placement"]
         self._mounting = _mounting(self.settings["mounting"])
-        self._model = _installed_model(placement)
-        self._pipeline = Pipeline(placement, self._mounting, RATE_MILLIHZ, self._model)
+        # Only the driver of the part that the board has is loaded.
+        self._driver = __import__(board.IMU).Driver
+        self._rate_millihz = self._driver.RATE_MILLIHZ
+        self._model = None
+        if self._driver.HAS_GYROSCOPE:
+            self._model = _installed_model(placement)
+        elif placement == "shoe":
+            print("app: at the shoe no step is found without a gyroscope; the %s has none" % board.IMU)
+        self._pipeline = Pipeline(placement, self._mounting, self._rate_millihz, self._model)
         self.logbook = Logbook(
             LOG_FOLDER,
             self.clock.uptime_ms,
@@ -128,25 +145,29 @@ class Device:
             board.NAME,
             _log_budget(self.settings["log_bytes"]),
         )
-        self._led = machine.Pin(board.LED_PIN, machine.Pin.OUT, value=1 - board.LED_ON)
-        self._motor = PWMMotor(machine.Pin(board.MOTOR_PIN))
+        self._led = None
+        if board.LED_PIN is not None:
+            self._led = machine.Pin(board.LED_PIN, machine.Pin.OUT, value=1 - board.LED_ON)
+        self._motor = _make_motor()
         self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
-        self._calibration = Calibration(placement)
+        self._calibration = Calibration(placement, self._rate_millihz)
         # The 3-metre test that is under way, and the record of the last one.
         self._walk_test = self._tested = None
         self._wear = WearWatch()
         self._clip_doubted = False
         self._cue_policy = self._make_cue_policy()
-        button = machine.Pin(board.BUTTON_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
-        self._button = Button(button, self._on_presses, self._on_hold)
-        self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
-        self._flag = asyncio.ThreadSafeFlag()
-        self._interrupt = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
-        self._interrupt.irq(self._on_watermark, machine.Pin.IRQ_RISING)
+        self._button = Button(boards.button_pin(), self._on_presses, self._on_hold)
+        self._battery = self._flag = None
+        if board.BATTERY_PIN is not None:
+            self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
+        if board.IMU_INT_PIN is not None:
+            self._flag = asyncio.ThreadSafeFlag()
+            interrupt = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
+            interrupt.irq(self._on_watermark, machine.Pin.IRQ_RISING)
         self._sample_clock = None
         self._imu = None
         self._sampler = Sampler(
-            self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_ms
+            self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_us
         )
         self._link = CableLink(self)
         self.radio = RadioLink(self, Bonds(), self.clock.uptime_ms, self._on_radio_window)
@@ -238,7 +259,7 @@ class Device:
         # The old one goes first: the heap has no room for both.
         placement, self._pipeline = self._pipeline.placement, None
         gc.collect()
-        self._pipeline = Pipeline(placement, self._mounting, RATE_MILLIHZ, self._model)
+        self._pipeline = Pipeline(placement, self._mounting, self._rate_millihz, self._model)
 
     def apply_settings(self, names):
         """A host has changed these settings: tell whoever keeps one (but those of settings._AT_START)."""
@@ -292,27 +313,22 @@ class Device:
         gc.collect()
 
     def _set_led(self, on):
-        self._led.value(board.LED_ON if on else 1 - board.LED_ON)
+        if self._led:
+            self._led.value(board.LED_ON if on else 1 - board.LED_ON)
 
     def _on_watermark(self, pin):
         self._flag.set()
 
     def _make_imu(self):
         if self._imu is None:
-            i2c = machine.I2C(
-                board.I2C_ID,
-                scl=machine.Pin(board.SCL_PIN),
-                sda=machine.Pin(board.SDA_PIN),
-                freq=board.I2C_HZ,
-            )
-            self._imu = LSM6DSOX(i2c, board.IMU_ADDRESS)
+            self._imu = self._driver(boards.i2c_bus(), board.IMU_ADDRESS)
             self._sample_clock = SampleClock(self._imu.period_ns)
         return self._imu
 
-    def _on_block(self, imu, count, read_at_ms):
+    def _on_block(self, imu, count, looked_us):
         self._pipeline.process(imu.samples, count)
         # Samples that still wait in the FIFO are newer than this block.
-        self._sample_clock.observe(self._pipeline.sample_index + imu.waiting, read_at_ms * 1000)
+        self._sample_clock.observe(self._pipeline.sample_index + imu.waiting - 1, looked_us)
         self._take_results()
         self._link.raw_block(imu.first_index, imu.samples, count)
         if self._calibration.active and self._calibration.process(imu.samples, count):
@@ -388,7 +404,7 @@ class Device:
         self.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, steplog.SOURCE_DEVICE)
 
     def _battery_mv(self):
-        return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER
+        return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER if self._battery else 0
 
     def identify(self):
         """Buzz so that the wearer knows which device this is."""
@@ -449,12 +465,12 @@ class Device:
         battery_due_ms = 0
         while True:
             watchdog.feed()
-            if self._safe:
+            if self._safe and self._led:
                 self._set_led(self._led.value() != board.LED_ON)
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
             self.logbook.flush_if_due()
             self.logbook.remove_erased()
-            if self.clock.uptime_ms() >= battery_due_ms:
+            if self._battery and self.clock.uptime_ms() >= battery_due_ms:
                 battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
                 self.logbook.add_battery(self._battery_mv())
             if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:

@@ -8,13 +8,14 @@ Nothing is learned from steps that nobody declared to be forward.
 
 import gc
 
+from micropython import const
+
 IDLE, STANDING, WALKING, DONE, FAILED = range(5)
 STATES = ("idle", "standing", "walking", "done", "failed")
 
-_RATE_HZ = 104
-_STAND_SAMPLES = 3 * _RATE_HZ
-_STAND_LIMIT_SAMPLES = 30 * _RATE_HZ
-_WALK_LIMIT_SAMPLES = 60 * _RATE_HZ
+_STAND_S = const(3)
+_STAND_LIMIT_S = const(30)
+_WALK_LIMIT_S = const(60)
 # Someone who stands still sways by some mg and a few deg/s; a step is ten times that. Raw units.
 _STILL_ACC = 120 * 1000 // 488
 _STILL_GYR = 20 * 1000 // 70
@@ -22,10 +23,11 @@ _CHANNELS = 6
 
 
 class Calibration:
-    """One at a time; `start()` begins anew. placement: "waist" or "shoe"."""
+    """One at a time; `start()` begins anew. placement: "waist" or "shoe". rate_millihz: of the samples."""
 
-    def __init__(self, placement):
+    def __init__(self, placement, rate_millihz=104_000):
         self._placement = placement
+        self._rate_millihz = rate_millihz
         self._calibrator = None
         self._samples = 0
         self._still_samples = 0
@@ -68,7 +70,7 @@ class Calibration:
 
     def _stand(self, samples, count):
         self._still_samples = self._still_samples + count if _still(samples, count) else 0
-        if self._still_samples >= _STAND_SAMPLES:
+        if self._still_samples * 1000 >= _STAND_S * self._rate_millihz:
             self.state = WALKING
             self._samples = 0
             gc.collect()
@@ -76,12 +78,12 @@ class Calibration:
                 # Loaded only now: a device that is not calibrating has no heap to spare for it.
                 from firmware.gait.calibrator import Calibrator
 
-                self._calibrator = Calibrator(_RATE_HZ * 1000, self._placement)
+                self._calibrator = Calibrator(self._rate_millihz, self._placement)
             except MemoryError:
                 self.state = FAILED
                 self.reason = "too little memory just now: restart the device and calibrate at once"
             return True
-        return self._late(_STAND_LIMIT_SAMPLES, "never still for 3 s: stand still after the first buzz")
+        return self._late(_STAND_LIMIT_S, "never still for 3 s: stand still after the first buzz")
 
     def _walk(self, samples, count):
         calibrator = self._calibrator
@@ -92,10 +94,10 @@ class Calibration:
                 self.state = DONE
                 self._calibrator = None
                 return True
-        return self._late(_WALK_LIMIT_SAMPLES, calibrator.reason)
+        return self._late(_WALK_LIMIT_S, calibrator.reason)
 
-    def _late(self, limit_samples, reason):
-        if self._samples < limit_samples:
+    def _late(self, limit_s, reason):
+        if self._samples * 1000 < limit_s * self._rate_millihz:
             return False
         self.state = FAILED
         self.reason = reason

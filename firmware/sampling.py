@@ -11,8 +11,9 @@ anew, and what came before stays counted.
 """
 
 import asyncio
+import time
 
-from lsm6dsox import WrongPart
+from imu import WrongPart
 
 from firmware.steplog import (
     FAULT_OVERRUN,
@@ -22,8 +23,6 @@ from firmware.steplog import (
     FAULT_WRONG_PART,
 )
 
-WATERMARK_SAMPLES = 26
-_BLOCK_MS = 250
 _WAIT_MS = 400
 _BUS_TRIES = 3
 _EMPTY_WAITS = 4
@@ -32,24 +31,24 @@ _PAUSES_MS = (100, 500, 2000, 10_000)
 
 
 class Sampler:
-    """make_imu(): returns a new driver object (LSM6DSOX interface) or raises OSError, WrongPart.
+    """make_imu(): returns a driver object (imu.py) or raises OSError, WrongPart.
 
-    flag: asyncio.ThreadSafeFlag that the interrupt sets, or None. on_block(imu, count, read_at_ms): called for each
-    block of samples. on_gap(): samples are missing from here on. on_fault(kind, count): see steplog.FAULTS.
-    now_ms: uptime function.
+    flag: asyncio.ThreadSafeFlag that the interrupt sets, or None. on_block(imu, count, looked_us): called for
+    each block of samples. on_gap(): samples are missing from here on. on_fault(kind, count): see
+    steplog.FAULTS. now_us: uptime function; looked_us: when the FIFO's newest sample was the newest.
     """
 
-    def __init__(self, make_imu, flag, on_block, on_gap, on_fault, now_ms):
+    def __init__(self, make_imu, flag, on_block, on_gap, on_fault, now_us):
         self._make_imu = make_imu
         self._flag = flag
         self._on_block = on_block
         self._on_gap = on_gap
         self._on_fault = on_fault
-        self._now_ms = now_ms
+        self._now_us = now_us
         self._failures = 0
         self._still_blocks = 0
         self._held = (0, 0, 0, 0, 0, 0)
-        self._overruns = 0
+        self._overruns = self._turn = 0
         self.faults = 0
 
     def _fault(self, kind, count):
@@ -61,7 +60,7 @@ class Sampler:
         while True:
             try:
                 imu = self._make_imu()
-                imu.start(WATERMARK_SAMPLES)
+                imu.start(imu.WATERMARK)
             except WrongPart as wrong:
                 print("sampling:", wrong)
                 await self._retry(FAULT_WRONG_PART)
@@ -82,9 +81,11 @@ class Sampler:
         await asyncio.sleep_ms(_PAUSES_MS[min(self._failures, len(_PAUSES_MS) - 1)])
         self._failures += 1
 
-    async def _wait(self):
+    async def _wait(self, imu):
         if self._flag is None:
-            await asyncio.sleep_ms(_BLOCK_MS)
+            # At changing phases of the sensor: that shows the sample clock where they lie.
+            self._turn = (self._turn + 3) % 10
+            await asyncio.sleep_ms(imu.watermark * imu.period_ns // 1_000_000 + self._turn)
             return
         try:
             await asyncio.wait_for_ms(self._flag.wait(), _WAIT_MS)
@@ -97,10 +98,9 @@ class Sampler:
         bus_errors = empty = 0
         gap_told = False
         while True:
-            await self._wait()
+            await self._wait(imu)
             try:
                 while True:
-                    read_at_ms = self._now_ms()
                     count = imu.read_block()
                     if imu.overruns != self._overruns:
                         # How many are missing shows up to 32 samples later.
@@ -110,12 +110,13 @@ class Sampler:
                     if not count:
                         break
                     bus_errors = empty = 0
-                    self._on_block(imu, count, read_at_ms)
-                    if self._stuck(imu.samples, count):
+                    looked_us = self._now_us() - time.ticks_diff(time.ticks_us(), imu.looked_us)
+                    self._on_block(imu, count, looked_us)
+                    if not imu.REST_REPEATS and self._stuck(imu.samples, count):
                         return FAULT_STUCK
                     if not self._still_blocks:
                         self._failures = 0
-                    if count < WATERMARK_SAMPLES:
+                    if count < imu.watermark:
                         break
                     await asyncio.sleep_ms(0)
                 lost = imu.lost_samples()

@@ -1,25 +1,18 @@
-"""LSM6DSOX 6-axis IMU over I2C, read through its FIFO in blocks.
+"""LSM6DSOX or LSM6DSO 6-axis IMU over I2C: FIFO blocks at 104 Hz in the interface of imu.py.
 
-    imu = LSM6DSOX(i2c, address=0x6A)
-    imu.start(watermark=26)
-    count = imu.read_block()      # samples now in imu.samples[0 : 6 * count]
-
-`samples` is a preallocated array('h'), interleaved acc x y z, gyro x y z in raw units: 0.488 mg and 70 mdps a
-unit (full scales 16 g and 2000 dps). `first_index` is the running number of the block's first sample since
-start(); the sensor's own clock makes the samples, so the number, not the time of reading, tells when a sample
-was taken (sampleclock.py turns it into uptime).
-
-Source: ST LSM6DSOX data sheet (DS12814) and application note AN5272; register names as there.
-Faults: OSError from the bus passes through, untouched, to the caller, who owns the retry policy. A FIFO overrun is
-found in `read_block` (`overruns`), and `lost_samples` tells how many samples were lost, from the time stamps
-that the sensor puts into the FIFO. A sensor that lost its configuration (brown-out) answers with an empty FIFO:
-`configured()` tells.
-Limits: 104 Hz only; accelerometer and gyroscope always at the same rate.
+Source: ST LSM6DSOX data sheet (DS12814) and application note AN5272; the LSM6DSO (DS12140) has the same
+identity and the same registers, as far as they are used here. A FIFO overrun is found in read_block()
+(`overruns`); how many samples are lost tell the time stamps that the sensor puts into the FIFO, up to 32
+samples later. A sensor that lost its configuration (brown-out) answers with an empty FIFO. The factory's trim
+of the oscillator is taken into account (`period_ns`). Limits: 104 Hz only; accelerometer and gyroscope always
+at the same rate.
 """
 
 from array import array
+from time import ticks_us
 
 import micropython
+from imu import IMU
 from micropython import const
 
 _FIFO_CTRL1 = const(0x07)
@@ -52,10 +45,6 @@ _STATUS2_OVERRUN_LATCHED = const(0x08)
 _WORD_BYTES = const(7)
 _TS_DECIMATION = const(32)
 _RESET_TIME_MS = const(10)
-
-RATE_MILLIHZ = 104_000
-ACC_UG_PER_LSB = 488
-GYR_UDPS_PER_LSB = 70_000
 
 # 6667 Hz / 64. A time stamp tick is 25 us and comes from the same oscillator, so on every part there are 384 a
 # sample (and half of that rounds).
@@ -130,52 +119,26 @@ def _unpack(words: ptr8, word_count: int, samples: ptr16, state: ptr32) -> int:
     return count
 
 
-class WrongPart(Exception):
-    """Something answers at the address, but it is not an LSM6DSOX."""
+class Driver(IMU):
+    """One LSM6DSOX or LSM6DSO; address 0x6A or 0x6B (SA0 pin)."""
 
-
-class LSM6DSOX:
-    """One sensor on an I2C bus.
-
-    i2c: machine.I2C (or SoftI2C). address: 0x6A or 0x6B (SA0 pin). block_samples: the most samples that one
-    read_block() returns; more that wait in the FIFO come with the next call.
-    Raises OSError if nothing answers, WrongPart if another chip does.
-    """
+    PART = "lsm6dsox"
+    IDENTITY = (_WHO_AM_I, _IDENTITY)
+    RATE_MILLIHZ = 104_000
+    SERVICE = "lsm6ds_service"
 
     def __init__(self, i2c, address=0x6A, block_samples=64):
-        self._i2c = i2c
-        self._address = address
+        super().__init__(i2c, address, block_samples)
         self._max_words = 2 * block_samples + block_samples // _TS_DECIMATION + 1
         self._words = bytearray(_WORD_BYTES * self._max_words)
         self._words_view = memoryview(self._words)
         self._status = bytearray(2)
-        self._one = bytearray(1)
         self._state = array("i", bytes(4 * _STATE_SLOTS))
-        self.samples = array("h", bytes(2 * 6 * (self._max_words // 2 + 2)))
-        self.first_index = 0
-        self.next_index = 0
-        self.overruns = 0
-        self.waiting = 0
-        self.watermark = 0
-        identity = self._read(_WHO_AM_I)
-        if identity != _IDENTITY:
-            raise WrongPart(
-                "LSM6DSOX expected at 0x%02x: WHO_AM_I 0x%02x, found 0x%02x; check the board file's IMU"
-                % (address, _IDENTITY, identity)
-            )
         fine = self._read(_INTERNAL_FREQ_FINE)
         if fine > 127:
             fine -= 256
         # Each step of the factory's trim is 0.15 % of the rate.
         self.period_ns = _NOMINAL_PERIOD_NS * 10000 // (10000 + 15 * fine)
-
-    def _read(self, register):
-        self._i2c.readfrom_mem_into(self._address, register, self._one)
-        return self._one[0]
-
-    def _write(self, register, value):
-        self._one[0] = value
-        self._i2c.writeto_mem(self._address, register, self._one)
 
     def start(self, watermark=26, sleep_ms=None):
         """Reset the sensor, then sample into the FIFO; INT1 goes high at `watermark` samples.
@@ -204,7 +167,7 @@ class LSM6DSOX:
         state = self._state
         state[_HAVE] = state[_TS_SEEN] = state[_SINCE_TS] = state[_LOST] = 0
 
-    def stop(self):
+    def standby(self):
         """Both sensors to power-down. Raises OSError from the bus."""
         self._write(_FIFO_CTRL4, _FIFO_BYPASS)
         self._write(_CTRL1_XL, 0)
@@ -217,14 +180,11 @@ class LSM6DSOX:
         )
 
     def read_block(self):
-        """Move what the FIFO holds, at most block_samples, into `samples`; return the number of samples.
-
-        `waiting` says how many more there were when it began.
-
-        Allocates a memoryview a call, nothing a sample. Raises OSError from the bus; nothing is then lost but
-        what the FIFO overruns meanwhile.
+        """As IMU.read_block: samples move into `samples`; how many. Raises OSError from the bus; nothing is
+        then lost but what the FIFO overruns meanwhile.
         """
         status = self._status
+        self.looked_us = ticks_us()
         self._i2c.readfrom_mem_into(self._address, _FIFO_STATUS1, status)
         if status[1] & _STATUS2_OVERRUN_LATCHED:
             self.overruns += 1
@@ -242,14 +202,10 @@ class LSM6DSOX:
         return count
 
     def lost_samples(self):
-        """Samples that the time stamps show to be missing since the last call; advances the running number.
-
-        An overrun is seen at once, its length at the next time stamp, up to 32 samples later.
-        """
-        lost = self._state[_LOST]
+        """As in IMU; counted from the time stamps in the FIFO."""
+        self._lost = self._state[_LOST]
         self._state[_LOST] = 0
-        self.next_index += lost
-        return lost
+        return super().lost_samples()
 
     @property
     def bad_tags(self):

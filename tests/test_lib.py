@@ -72,8 +72,8 @@ def driver(tmp_path):
         console.execute(
             link,
             "from machine import I2C, Pin\nfrom time import sleep_ms, ticks_ms\n"
-            "from lsm6dsox import LSM6DSOX, WrongPart\n"
-            "i2c = I2C(0, scl=Pin(6), sda=Pin(5), freq=400000)\nimu = LSM6DSOX(i2c)\n",
+            "from lsm6dsox import Driver\nfrom imu import WrongPart\n"
+            "i2c = I2C(0, scl=Pin(6), sda=Pin(5), freq=400000)\nimu = Driver(i2c)\n",
         )
         yield lambda code: console.execute(link, code).strip()
 
@@ -109,9 +109,9 @@ def test_an_overrun_is_noticed_and_its_length_is_known_from_the_sensors_own_time
 def test_another_chip_at_the_address_is_named(driver):
     printed = driver(
         "class Other:\n    def readfrom_mem_into(self, address, register, buffer):\n        buffer[0] = 0x69\n"
-        "try:\n    LSM6DSOX(Other(), 0x6B)\nexcept WrongPart as wrong:\n    print(wrong)\n"
+        "try:\n    Driver(Other(), 0x6B)\nexcept WrongPart as wrong:\n    print(wrong)\n"
     )
-    assert printed.startswith("LSM6DSOX expected at 0x6b: WHO_AM_I 0x6c, found 0x69")
+    assert printed.startswith("lsm6dsox expected at 0x6b: register 0x0f reads 0x6c there, found 0x69")
 
 
 def test_a_watermark_that_does_not_fit_is_refused(driver):

@@ -1,30 +1,30 @@
-"""Board profiles: one file a board, pins and parts only. `board` is the profile in use.
+"""Board profiles: one file a board, pins and parts only. `board` is the profile in use (choice.py finds it).
 
-/board.txt on the device names the profile (the file's name without .py); without that file it is DEFAULT. To adapt
-Retrostep to a board, copy a profile, edit its pins, and put its name into board.txt.
+To adapt Retrostep to a board, copy a profile, edit its pins, and put its name into /board.txt (docs/porting.md lists
+what a profile holds).
 """
 
-DEFAULT = "xiao_esp32s3"
-CHOICE_FILE = "/board.txt"
+import sys
+
+import machine
+
+from firmware.boards import choice
+
+board = choice.load()
+# Not needed any more, and the heap is small.
+del choice, sys.modules["firmware.boards.choice"]
+if hasattr(board, "power_up"):
+    board.power_up()
 
 
-class BoardUnknown(Exception):
-    """board.txt names a profile that is not there."""
+def button_pin():
+    """The button's pin: 0 while it is pressed."""
+    pull = machine.Pin.PULL_UP if board.BUTTON_PULL_UP else None
+    return machine.Pin(board.BUTTON_PIN, machine.Pin.IN, pull)
 
 
-def _load():
-    try:
-        with open(CHOICE_FILE) as file:
-            name = file.read().strip() or DEFAULT
-    except OSError:
-        name = DEFAULT
-    try:
-        return __import__("firmware.boards." + name, None, None, ("NAME",))
-    except ImportError:
-        raise BoardUnknown(
-            "%s names %r: expected a file of that name in firmware/boards; correct or remove %s"
-            % (CHOICE_FILE, name, CHOICE_FILE)
-        )
-
-
-board = _load()
+def i2c_bus():
+    """The bus with the motion sensor on it."""
+    return machine.I2C(
+        board.I2C_ID, scl=machine.Pin(board.SCL_PIN), sda=machine.Pin(board.SDA_PIN), freq=board.I2C_HZ
+    )

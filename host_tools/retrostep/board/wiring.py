@@ -1,7 +1,7 @@
 """What is soldered to which pin of the virtual board."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -23,8 +23,11 @@ class Wiring:
     board: str
     chips: tuple[Chip, ...]
     button_pin: int
-    battery_pin: int
+    battery_pin: int | None
     battery_divider: int
+    mcu: str = "ESP32S3"
+    machine_name: str = "Generic ESP32S3 module with ESP32S3"
+    """What os.uname().machine says: MicroPython's build for any board of the chip, or one of the board's own."""
     names: Mapping[int, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -34,9 +37,81 @@ class Wiring:
 
 XIAO_ESP32S3 = Wiring(
     board="Seeed XIAO ESP32S3",
+    machine_name="Seeed XIAO ESP32S3 with ESP32-S3-FN8",
     chips=(Chip("lsm6dsox", sda=5, scl=6, address=0x6A, int_pins=(4,)),),
     button_pin=2,
     battery_pin=1,
     battery_divider=2,
     names={1: "battery", 2: "button", 3: "motor", 4: "imu_int1", 21: "led"},
 )
+
+XIAO_ESP32S3_DS3TRC = replace(
+    XIAO_ESP32S3, chips=(Chip("lsm6ds3trc", sda=5, scl=6, address=0x6A, int_pins=(4,)),)
+)
+_ESP32 = "Generic ESP32 module with ESP32"
+ESP32_GY521 = Wiring(
+    board="ESP32 DevKit with GY-521",
+    chips=(Chip("mpu6050", sda=21, scl=22, address=0x68),),
+    button_pin=27,
+    battery_pin=35,
+    battery_divider=2,
+    mcu="ESP32",
+    machine_name=_ESP32,
+    names={35: "battery", 27: "button", 25: "motor", 2: "led"},
+)
+M5STICKC_PLUS2 = Wiring(
+    board="M5StickC Plus2",
+    chips=(Chip("mpu6886", sda=21, scl=22, address=0x68),),
+    button_pin=37,
+    battery_pin=38,
+    battery_divider=2,
+    mcu="ESP32",
+    machine_name=_ESP32,
+    names={38: "battery", 37: "button", 19: "led", 4: "power_hold"},
+)
+M5STACK_CORE2 = Wiring(
+    board="M5Stack Core2",
+    chips=(Chip("mpu6886", sda=21, scl=22, address=0x68),),
+    button_pin=39,
+    battery_pin=None,
+    battery_divider=1,
+    mcu="ESP32",
+    machine_name=_ESP32,
+    names={39: "button"},
+)
+M5STICK_S3 = Wiring(
+    board="M5StickS3",
+    chips=(Chip("bmi270", sda=47, scl=48, address=0x68),),
+    button_pin=11,
+    battery_pin=None,
+    battery_divider=1,
+    names={11: "button"},
+)
+TWATCH_S3 = Wiring(
+    board="LilyGO T-Watch S3",
+    chips=(Chip("bma423", sda=10, scl=11, address=0x19, int_pins=(14,)),),
+    button_pin=16,
+    battery_pin=None,
+    battery_divider=1,
+    names={14: "imu_int1", 16: "button"},
+)
+WAVESHARE_LCD169 = Wiring(
+    board="Waveshare ESP32-S3-Touch-LCD-1.69",
+    chips=(Chip("qmi8658", sda=11, scl=10, address=0x6B),),
+    button_pin=0,
+    battery_pin=None,
+    battery_divider=1,
+    names={0: "button", 17: "motor"},
+)
+
+WIRINGS = {
+    "xiao_esp32s3": XIAO_ESP32S3,
+    "xiao_esp32s3_ds3trc": XIAO_ESP32S3_DS3TRC,
+    "esp32_gy521": ESP32_GY521,
+    "m5stickc_plus2": M5STICKC_PLUS2,
+    "m5stack_core2": M5STACK_CORE2,
+    "m5stick_s3": M5STICK_S3,
+    "twatch_s3": TWATCH_S3,
+    "waveshare_lcd169": WAVESHARE_LCD169,
+}
+"""The wiring of each board profile in firmware/boards, by the profile's name."""

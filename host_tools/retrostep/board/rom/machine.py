@@ -19,9 +19,17 @@ TIMER_WAKE = 4
 TOUCHPAD_WAKE = 5
 ULP_WAKE = 6
 
-# ESP32-S3: GPIO 22 to 25 do not exist, 26 to 32 belong to the flash.
-_PINS = frozenset(tuple(range(22)) + tuple(range(33, 49)))
-_ADC_PINS = frozenset(range(1, 21))
+# Those that exist and do not belong to the flash; those that a converter can read.
+_PINS = {
+    "ESP32S3": frozenset(tuple(range(22)) + tuple(range(33, 49))),
+    "ESP32": frozenset(tuple(range(6)) + tuple(range(12, 24)) + (25, 26, 27) + tuple(range(32, 40))),
+}
+_ADC_PINS = {
+    "ESP32S3": frozenset(range(1, 21)),
+    "ESP32": frozenset((0, 2, 4, 12, 13, 14, 15, 25, 26, 27) + tuple(range(32, 40))),
+}
+# No output and no pull on the ESP32.
+_INPUT_ONLY = {"ESP32S3": (), "ESP32": tuple(range(34, 40))}
 
 
 def _number(pin):
@@ -50,7 +58,7 @@ class Pin:
     def __new__(cls, id, *args, **kwargs):
         if isinstance(id, Pin):
             return id
-        if id not in _PINS:
+        if id not in _PINS[board.mcu]:
             raise ValueError("invalid pin")
         pin = cls._pins.get(id)
         if pin is None:
@@ -69,6 +77,8 @@ class Pin:
             raise ValueError("invalid pin mode")
         if pull not in (-1, None, Pin.PULL_UP, Pin.PULL_DOWN):
             raise ValueError("invalid pull")
+        if net.number in _INPUT_ONLY[board.mcu] and (mode == Pin.OUT or pull in (Pin.PULL_UP, Pin.PULL_DOWN)):
+            raise ValueError("pin can only be input")
         PWM._detach(net.number)
         net.configure(
             net.mode if mode == -1 else mode,
@@ -229,7 +239,7 @@ class PWM:
 
 
 class ADC:
-    """One-shot converter of the ESP32-S3 (12 bits); only the battery's divider carries a voltage."""
+    """One-shot converter (12 bits); only the battery's divider carries a voltage."""
 
     ATTN_0DB = 0
     ATTN_2_5DB = 1
@@ -242,7 +252,7 @@ class ADC:
 
     def __init__(self, pin, *, atten=0):
         self._number = _number(pin)
-        if self._number not in _ADC_PINS:
+        if self._number not in _ADC_PINS[board.mcu]:
             raise ValueError("invalid pin")
         self.atten(atten)
 

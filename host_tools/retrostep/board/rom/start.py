@@ -47,6 +47,7 @@ def _start():
 
     sys.modules["_asyncio"] = tasks
     import asyncio  # noqa: F401  (it must find our clock before the posix files go)
+    import os  # noqa: F401
 
     import esp32  # noqa: F401
     import machine  # noqa: F401

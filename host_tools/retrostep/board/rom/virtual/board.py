@@ -12,6 +12,8 @@ rtc_memory = b""
 reset_cause = 1
 wake_reason = 0
 unique_id = b""
+mcu = "ESP32S3"
+machine_name = ""
 cpu_hz = 160000000
 wake_ext0 = None
 wake_ext1 = None
@@ -122,7 +124,7 @@ _faults = None
 
 def start(life, chips):
     """Wire everything up. `life` is the supervisor's description of this start; `chips` are on their buses."""
-    global rtc_memory, reset_cause, wake_reason, unique_id, _chips
+    global rtc_memory, reset_cause, wake_reason, unique_id, mcu, machine_name, _chips
     global _battery_mv, _battery_pin, _battery_divider, _button, _script, _faults
     state = life["state"]
     wiring = life["wiring"]
@@ -130,6 +132,8 @@ def start(life, chips):
     reset_cause = _CAUSES[life["cause"]]
     wake_reason = state["wake_reason"]
     unique_id = bytes.fromhex(life["unique_id"])
+    mcu = wiring["mcu"]
+    machine_name = wiring["machine_name"]
     _battery_mv = state["battery_mv"]
     _battery_pin = wiring["battery_pin"]
     _battery_divider = wiring["battery_divider"]

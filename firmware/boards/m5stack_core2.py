@@ -1,0 +1,24 @@
+"""M5Stack Core2: everything is on it.
+
+MPU-6886 on the inner bus (its interrupt is not wired). Its motor hangs at the power chip (AXP192, LDO3) and
+is not driven yet: cues are felt by nobody. There is no button of its own: a touch of the glass pulls the
+touch chip's interrupt line (GPIO 39) low. Not verified: that line's behaviour while the glass stays touched.
+LED and battery are the power chip's, too.
+"""
+
+NAME = "m5stack_core2"
+I2C_ID = 0
+SDA_PIN = 21
+SCL_PIN = 22
+I2C_HZ = 400_000
+IMU = "mpu6886"
+IMU_ADDRESS = 0x68
+IMU_INT_PIN = None
+HAPTIC = None
+MOTOR_PIN = None
+BUTTON_PIN = 39
+BUTTON_PULL_UP = False
+LED_PIN = None
+LED_ON = 1
+BATTERY_PIN = None
+BATTERY_DIVIDER = 2
