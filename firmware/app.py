@@ -122,7 +122,7 @@ class Device:
     def __init__(self, safe=False):
         self._safe = safe
         self.settings = Settings()
-        self.clock = Clock(time.ticks_ms, time.ticks_diff, time.ticks_us)
+        self.clock = Clock(time.ticks_us, time.ticks_diff)
         placement = self.settings["placement"]
         self._mounting = _mounting(self.settings["mounting"])
         # Only the driver of the part that the board has is loaded.
@@ -132,7 +132,7 @@ class Device:
         if self._driver.HAS_GYROSCOPE:
             self._model = _installed_model(placement)
         elif placement == "shoe":
-            print("app: at the shoe no step is found without a gyroscope; the %s has none" % board.IMU)
+            print("app: a shoe's steps need a gyroscope; %s has none" % board.IMU)
         self._pipeline = Pipeline(placement, self._mounting, self._rate_millihz, self._model)
         self.logbook = Logbook(
             LOG_FOLDER,
@@ -489,7 +489,7 @@ class Device:
 
     def _measured_ms(self):
         """For how long samples have come."""
-        return self._pipeline.sample_index * 1_000_000 // RATE_MILLIHZ if self._pipeline else 0
+        return self._pipeline.sample_index * 1_000_000 // self._rate_millihz if self._pipeline else 0
 
     def _trust_application(self):
         """True: /slots says that what runs here is the good application."""

@@ -5,10 +5,12 @@ A press that is held for HOLD_MS is no press, nor are the ones before it; if the
 
 import asyncio
 
+from micropython import const
+
 HOLD_MS = 3000
 # Contacts bounce for a few ms; two presses of one gesture are closer together than the second figure.
-_DEBOUNCE_MS = 30
-_NEXT_PRESS_MS = 400
+_DEBOUNCE_MS = const(30)
+_NEXT_PRESS_MS = const(400)
 
 
 class Button:

@@ -19,7 +19,7 @@ _WALK_LIMIT_S = const(60)
 # Someone who stands still sways by some mg and a few deg/s; a step is ten times that. Raw units.
 _STILL_ACC = 120 * 1000 // 488
 _STILL_GYR = 20 * 1000 // 70
-_CHANNELS = 6
+_CHANNELS = const(6)
 
 
 class Calibration:

@@ -13,9 +13,9 @@ from micropython import const
 from firmware import steplog
 
 _TOTALS = "/totals"
-_FLUSHES_PER_CHECKPOINT = 32
+_FLUSHES_PER_CHECKPOINT = const(32)
 # A volume that takes nothing for hours must not take the heap along: two hours of walking fit into this.
-_PENDING_LIMIT_BYTES = 16_384
+_PENDING_LIMIT_BYTES = const(16_384)
 # Where an erased log waits until its files are removed, a few at a time: a long log would stall the sampling.
 _ERASED = ".erased"
 _REMOVED_AT_ONCE = const(4)

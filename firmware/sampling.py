@@ -14,6 +14,7 @@ import asyncio
 import time
 
 from imu import WrongPart
+from micropython import const
 
 from firmware.steplog import (
     FAULT_OVERRUN,
@@ -23,10 +24,10 @@ from firmware.steplog import (
     FAULT_WRONG_PART,
 )
 
-_WAIT_MS = 400
-_BUS_TRIES = 3
-_EMPTY_WAITS = 4
-_STUCK_BLOCKS = 8
+_WAIT_MS = const(400)
+_BUS_TRIES = const(3)
+_EMPTY_WAITS = const(4)
+_STUCK_BLOCKS = const(8)
 _PAUSES_MS = (100, 500, 2000, 10_000)
 
 

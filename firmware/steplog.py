@@ -36,6 +36,8 @@ FORMAT_VERSION stands in every segment's header and first in every BOOT record, 
 import struct
 from binascii import crc32
 
+from micropython import const
+
 FORMAT_VERSION = 1
 
 BOOT = 1
@@ -102,13 +104,13 @@ BATTERY_LAYOUT = "<HIH"
 GAP_LAYOUT = "<HIIIIHIHI"
 CRASH_LAYOUT = "<HIH"
 BOOT_LAYOUT = "<BBBI"
-_STEPS_HEADER_BYTES = 7
-_STEPS_LIMIT_BYTES = 480
-_STATE_FOLLOWS = 0x80
-_TIME_BITS = 0x7F
-_LONGER = 120
+_STEPS_HEADER_BYTES = const(7)
+_STEPS_LIMIT_BYTES = const(480)
+_STATE_FOLLOWS = const(0x80)
+_TIME_BITS = const(0x7F)
+_LONGER = const(120)
 _LONGEST = _LONGER + 7 * 256
-_NO_STEP = 127
+_NO_STEP = const(127)
 _ITEM_TIME, _ITEM_BOUT, _ITEM_CUE = range(3)
 # MicroPython's struct raises ValueError, CPython's has an exception of its own.
 UNPACK_ERRORS = (ValueError, IndexError, getattr(struct, "error", ValueError))

@@ -7,11 +7,13 @@ A sensor on a table shows only its noise, which the mean of a block (26 samples)
 Limits: on a shelf in a moving car it counts as worn; worn by nobody but a chair that is sat on, too.
 """
 
-_QUIET_BLOCKS = 40
+from micropython import const
+
+_QUIET_BLOCKS = const(40)
 # Raw units: 5 mg and 0.3 deg/s.
-_QUIET_ACC = 10
-_QUIET_GYR = 4
-_CHANNELS = 6
+_QUIET_ACC = const(10)
+_QUIET_GYR = const(4)
+_CHANNELS = const(6)
 
 
 class WearWatch:

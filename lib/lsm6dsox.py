@@ -57,8 +57,7 @@ _LAST_TS = const(2)
 _TS_SEEN = const(3)
 _SINCE_TS = const(4)
 _LOST = const(5)
-_BAD_TAGS = const(6)
-_STATE_SLOTS = const(7)
+_STATE_SLOTS = const(6)
 
 
 @micropython.viper
@@ -110,8 +109,6 @@ def _unpack(words: ptr8, word_count: int, samples: ptr16, state: ptr32) -> int:
             state[2] = stamp
             state[3] = 1
             since = 0
-        else:
-            state[6] = state[6] + 1
         word += 1
     state[0] = have
     state[1] = count
@@ -165,7 +162,7 @@ class Driver(IMU):
         self._write(_CTRL2_G, _ODR_104_HZ | _FS_G_2000_DPS)
         self._write(_FIFO_CTRL4, _FIFO_CONTINUOUS_TS_DEC_32)
         state = self._state
-        state[_HAVE] = state[_TS_SEEN] = state[_SINCE_TS] = state[_LOST] = 0
+        state[_HAVE] = state[_TS_SEEN] = state[_SINCE_TS] = state[_LOST] = self._lost = 0
 
     def standby(self):
         """Both sensors to power-down. Raises OSError from the bus."""
@@ -197,17 +194,9 @@ class Driver(IMU):
         self._i2c.readfrom_mem_into(
             self._address, _FIFO_DATA_OUT_TAG, self._words_view[: words * _WORD_BYTES]
         )
-        count = _unpack(self._words, words, self.samples, self._state)
+        state = self._state
+        count = _unpack(self._words, words, self.samples, state)
         self.next_index += count
+        self._lost += state[_LOST]
+        state[_LOST] = 0
         return count
-
-    def lost_samples(self):
-        """As in IMU; counted from the time stamps in the FIFO."""
-        self._lost = self._state[_LOST]
-        self._state[_LOST] = 0
-        return super().lost_samples()
-
-    @property
-    def bad_tags(self):
-        """FIFO words with a tag that was never asked for: a sign of a disturbed bus."""
-        return self._state[_BAD_TAGS]

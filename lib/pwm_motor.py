@@ -5,8 +5,10 @@ motor.run(80)      # percent of full strength
 motor.stop()
 """
 
-_FREQUENCY_HZ = 20_000
-_FULL_U16 = 65535
+from micropython import const
+
+_FREQUENCY_HZ = const(20_000)
+_FULL_U16 = const(65535)
 
 
 class PWMMotor:

@@ -225,7 +225,7 @@ from firmware.sampling import Sampler
 from firmware.clock import Clock
 from sampleclock import SampleClock
 offset_us = time.ticks_us()
-clock = Clock(time.ticks_ms, time.ticks_diff, time.ticks_us)
+clock = Clock(time.ticks_us, time.ticks_diff)
 taken = 0
 worst_us = 0
 jumps = 0

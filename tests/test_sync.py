@@ -28,9 +28,6 @@ class SteppedTicks:
     def __init__(self):
         self.ms = 0
 
-    def ticks_ms(self):
-        return self.ms
-
     def ticks_us(self):
         return self.ms * 1000
 
@@ -44,7 +41,7 @@ class DeviceUnderTest:
 
     def __init__(self, folder, log_id=77):
         self.ticks = SteppedTicks()
-        self.clock = Clock(self.ticks.ticks_ms, self.ticks.ticks_diff, self.ticks.ticks_us)
+        self.clock = Clock(self.ticks.ticks_us, self.ticks.ticks_diff)
         self.logbook = Logbook(
             str(folder), self.clock.uptime_ms, log_id, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3"
         )

@@ -19,6 +19,7 @@ SlowRhythm  steps 0.9 to 1.75 s apart or softer than the ordinary ones; or, wher
 from array import array
 
 from fixedpoint import WORD_SHIFT, dot_q14, isqrt, percent_of_root, percent_of_roots
+from micropython import const
 
 from firmware.gait.direction import edge_of
 from firmware.gait.signals import (
@@ -45,10 +46,10 @@ from firmware.gait.signals import (
 _PROOF = {3: 60, 4: 25, 5: 20, 6: 0}
 _CHAIN_MIN, _CHAIN_MAX = 3, 6
 # A limp shows only in pairs of intervals; a pocket has no coherence to go by.
-_CHAIN_LIMP = 5
-_CHAIN_POCKET = 4
-_CHAIN_BRAKING = 4
-_CHAIN_SLOW = 5
+_CHAIN_LIMP = const(5)
+_CHAIN_POCKET = const(4)
+_CHAIN_BRAKING = const(4)
+_CHAIN_SLOW = const(5)
 # Times in samples at 104 Hz.
 _GAP_MIN = 34  # 0.33 s: 180 steps a minute
 _GAP_MAX = 120  # 1.15 s
@@ -63,9 +64,9 @@ SWING_TYPICAL_MAX = UNITS_PER_G * 12 // 10
 _COS_TURNED = 15826  # 15 degrees
 _HORIZONTAL_MIN, _HORIZONTAL_MAX = 20, 300  # percent of the vertical rms
 _FORWARD_MIN_BRAKING = 180  # percent of the vertical rms
-_EDGE_MIN_BRAKING = 10
-_SLOW_COHERENCE = 30
-_SWAY = 20
+_EDGE_MIN_BRAKING = const(10)
+_SLOW_COHERENCE = const(30)
+_SWAY = const(20)
 _NO_SUMS = bytes(4 * SUMS)
 _NO_WORDS = bytes(4 * STEP_WORDS)
 

@@ -38,7 +38,7 @@ WIDE = const(23)
 
 RING_SAMPLES = const(512)
 RING_ZERO = 2048
-_CHANNELS = 4
+_CHANNELS = const(4)
 FORWARD_ACC, LEFT_ACC, VERTICAL_ACC, VERTICAL_VELOCITY = 0, 1, 2, 3
 # The longest interval that `measure` covers: 1.5 s. 156 products of 2048 * 2048 stay below 2**30.
 SUM_SAMPLES_MAX = const(156)
@@ -76,7 +76,7 @@ WAKE = const(8)
 TILTED = const(16)
 
 # The body is pushed back hardest 0.1 s before the peak of the load, walking backward.
-_BRAKING_AHEAD = 11
+_BRAKING_AHEAD = const(11)
 
 # Words of the state. Vectors are x y z; those of the axes are forward, left, up.
 _SHIFT = const(0)

@@ -14,13 +14,15 @@ Limits: one or two steps alone count nothing. Exercise that has both rhythm and 
 tennis) can pass for walking.
 """
 
+from micropython import const
+
 from firmware.gait.rhythm import BrakingRhythm, Footfall, Rhythm, SlowRhythm
 from firmware.gait.signals import PEAKS, SLOW_SWING_MIN, UNITS_PER_G, W_UP
 from firmware.gait.walk import CLOSED, REFRACTORY, TURNING_DEG, TURNING_STEP
 
 # Times in samples at 104 Hz.
-_TURNING_GAP_MIN = 34
-_LINGER_SAMPLES = 1040
+_TURNING_GAP_MIN = const(34)
+_LINGER_SAMPLES = const(1040)
 # Sizes of the detection signal.
 _SWING_LEAST = UNITS_PER_G * 3 // 100
 _SWING_TURNING = UNITS_PER_G * 6 // 100

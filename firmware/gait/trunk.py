@@ -10,6 +10,8 @@ confirm_clip() or a new mounting.
 
 from array import array
 
+from micropython import const
+
 from firmware.gait.clip import CLIP_WORDS, ClipWatch
 from firmware.gait.direction import decide, packed
 from firmware.gait.mounting import Mounting
@@ -18,7 +20,7 @@ from firmware.gait.steps import StepDetector
 from firmware.gait.walk import CLOSED, DRIFTED, JUDGE, MOVED, NEWS_SHIFT, SETTLED, SHUT, Walk
 
 # So many steps while the clip is tilted by more than 45 degrees are not made lying down.
-_TILTED_STEPS = 12
+_TILTED_STEPS = const(12)
 
 
 class TrunkTracker:

@@ -7,15 +7,17 @@ so mpremote works as ever.
 import asyncio
 import sys
 
+from micropython import const
+
 from firmware.link.framing import decode_line, encode_line
 from firmware.link.protocol import CHANNELS, MAX_REQUEST_BYTES
 from firmware.link.session import Session
 
 # Base64 of the longest request with its CRC, the mark and the line end; longer input is no request.
 _MAX_LINE_BYTES = (MAX_REQUEST_BYTES + 4 + 2) // 3 * 4 + 3
-_NEWLINE = 10
+_NEWLINE = const(10)
 # A block of the FIFO's watermark is one message.
-_RAW_SAMPLES = 26
+_RAW_SAMPLES = const(26)
 
 
 class CableLink:

@@ -7,6 +7,8 @@ fit one notification or one write (ATT MTU less 3 bytes). The link layer neither
 lasts; the count is there to notice software that does.
 """
 
+from micropython import const
+
 SERVICE = "3d9a0001-7c52-4e0b-8a6f-9b2f5ce4d1a7"
 REQUEST = "3d9a0002-7c52-4e0b-8a6f-9b2f5ce4d1a7"
 DATA = "3d9a0003-7c52-4e0b-8a6f-9b2f5ce4d1a7"
@@ -17,9 +19,9 @@ ATT_HEADER_BYTES = 3
 HEADER_BYTES = 1
 MAX_PACKET_BYTES = 256
 
-_FIRST = 0x80
-_LAST = 0x40
-_COUNT = 0x3F
+_FIRST = const(0x80)
+_LAST = const(0x40)
+_COUNT = const(0x3F)
 
 
 def split_message(message, packet_bytes):
