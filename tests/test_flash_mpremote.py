@@ -1,13 +1,21 @@
 """`retrostep flash` with the real mpremote: what travels, what is verified, what stays, what a person is told."""
 
+import contextlib
 import hashlib
 import json
+import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from conftest import sweep_size
 
 from retrostep import flash
 from retrostep.board import VirtualBoard, flash_image
@@ -149,3 +157,105 @@ def test_every_file_compiles_for_the_processors_of_the_boards_that_mpremote_flas
     for march in ("xtensawin", "rv32imc"):
         files = flash.compile_application(tmp_path / march, march)
         assert len(files) == len(device_files()) - 2
+
+
+# What a computer runs when it flashes a release in which three files are others; killed with all that it started.
+FLASH = """
+import sys
+from pathlib import Path
+from retrostep import flash
+from retrostep.device_tree import device_files
+folder, port = Path(sys.argv[1]), sys.argv[2]
+files = device_files()
+flash.device_files = lambda: [
+    (folder / Path(there).name if (folder / Path(there).name).exists() else here, there) for here, there in files
+]
+flash.flash(port, libraries=False)
+"""
+KILLS = 60
+
+
+@pytest.fixture(scope="module")
+def in_use(factory, tmp_path_factory):
+    """An image with a good application in slot a and steps in its log."""
+    image = tmp_path_factory.mktemp("used") / "flash.img"
+    shutil.copy(factory, image)
+    with VirtualBoard(image, walk=demo_walk().recording("waist").samples, speed=0) as board:
+        board.advance(100)
+        board.set_speed(1.0)
+        flash.flash(board.port, libraries=False)
+        board.set_speed(0)
+        board.advance(301)
+        board.cut_power()
+    assert flash_image.read(image, "/slots") == b"a a 0"
+    return image
+
+
+@pytest.fixture
+def release(tmp_path):
+    """The files that are others in the newer release, boot.py among them."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    for there in ("/boot.py", "/firmware/clock.py", "/lib/journal.py"):
+        source = next(here for here, where in device_files() if where == there)
+        (folder / source.name).write_text(source.read_text() + "\n# another release\n")
+    return folder
+
+
+def records(image):
+    with log_folder(image) as folder:
+        log = read_log_files(folder)
+    assert log.sound
+    return list(log.records())
+
+
+def flashing(board, release):
+    command = [sys.executable, "-c", FLASH, str(release), board.port]
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def killed(process):
+    # It may be done.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_power_or_cable_may_go_at_any_moment_while_mpremote_flashes(in_use, release, tmp_path, request):
+    dice = random.Random(2)
+    image = tmp_path / "f.img"
+    walked = records(in_use)
+    shutil.copy(in_use, image)
+    with VirtualBoard(image, speed=1.0) as board:
+        before = board.flash_stats()
+        began = time.monotonic()
+        assert flashing(board, release).wait() == 0
+        takes_s = time.monotonic() - began
+        after = board.flash_stats()
+        operations = after.programs + after.erases - before.programs - before.erases
+    for number in range(KILLS if sweep_size(request.config, "mpremote") == "full" else 4):
+        shutil.copy(in_use, image)
+        with VirtualBoard(image, speed=1.0) as board:
+            board.wait_for_output(b"Retrostep ")
+            if number % 2:
+                board.cut_at_flash_op(dice.randrange(1, operations + 1), torn=dice.random() < 0.5)
+                process = flashing(board, release)
+                while board.powered and process.poll() is None:
+                    time.sleep(0.02)
+                killed(process)
+                board.cut_power()
+            else:
+                process = flashing(board, release)
+                time.sleep(dice.uniform(0.3, takes_s))
+                killed(process)
+                board.cut_power()
+            started = board.console.count(b"Retrostep ")
+            board.power_on()
+            board.set_speed(0)
+            board.advance(10)
+            assert board.console.count(b"Retrostep ") == started + 1, bytes(board.console)[-500:]
+            board.cut_power()
+        assert flash_image.read(image, "/slots").split()[0] in (b"a", b"b")
+        assert records(image)[: len(walked)] == walked
