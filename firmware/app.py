@@ -152,7 +152,7 @@ class Device:
         self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
         self._calibration = Calibration(placement, self._rate_millihz)
         # The 3-metre test that is under way, and the record of the last one.
-        self._walk_test = self._tested = None
+        self.test = self.tested = None
         self._wear = WearWatch()
         self._clip_doubted = False
         self._cue_policy = self._make_cue_policy()
@@ -196,7 +196,7 @@ class Device:
             # A host records: presses label the recording.
             return
         if presses == _TEST_PRESSES:
-            self.walk_test(protocol.WALK_TEST_CANCEL if self._walk_test else protocol.WALK_TEST_START)
+            self.walk_test(protocol.WALK_TEST_CANCEL if self.test else protocol.WALK_TEST_START)
         elif presses == _CALIBRATE_PRESSES:
             self.calibrate(protocol.CALIBRATE_START)
         elif presses == 1 and self._clip_doubted:
@@ -228,7 +228,8 @@ class Device:
         """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
         calibration = self._calibration
         if action == protocol.CALIBRATE_START:
-            self._end_walk_test("cancelled")
+            if self.test is not None:
+                self.test.finish(self, "cancelled")
             calibration.start()
             gc.collect()
             self._cues.play("calibrating")
@@ -251,7 +252,8 @@ class Device:
 
     def _renew_pipeline(self):
         """Settle what is known and begin anew with the mounting there is now."""
-        self._end_walk_test("cancelled")
+        if self.test is not None:
+            self.test.finish(self, "cancelled")
         self._pipeline.flush()
         if self._sample_clock is not None:
             self._take_results()
@@ -273,44 +275,16 @@ class Device:
     def walk_test(self, action):
         """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
         if action == protocol.WALK_TEST_START:
-            if self._walk_test is None:
-                self._start_walk_test()
-        elif action == protocol.WALK_TEST_CANCEL:
-            self._end_walk_test("cancelled")
-        elif action != protocol.WALK_TEST_ASK:
-            raise ValueError("walk test: expected action 0 to 2, got %d" % action)
-        if self._walk_test is not None:
-            return bytes((1 if self._walk_test.go_ms is None else 2,))
-        return b"\0" if self._tested is None else b"\3" + self._tested
-
-    def _start_walk_test(self):
-        self._calibration.cancel()
+            self._calibration.cancel()
         gc.collect()
         try:
-            # Loaded only now, and not kept: a test is a rare thing.
-            from firmware.walktest import WalkTest
+            from firmware import walktest
 
-            self._walk_test = test = WalkTest(self.settings["placement"])
+            return walktest.carry_out(self, self._pipeline.placement, action)
         except MemoryError:
             print("app: too little memory for a walk test: restart the device and try at once")
-            self._cues.play("error")
-            return
-        test.start(self._cues.play, self.clock.uptime_ms)
-
-    def _end_walk_test(self, outcome=None):
-        """Log the test that is under way, if there is one; outcome: None where it came to an end by itself."""
-        test = self._walk_test
-        if test is None:
-            return
-        self._walk_test = None
-        if outcome:
-            test.end(outcome)
-        if test.go_ms is not None:
-            self._tested = test.encode(self.logbook.boot_sequence & 0xFFFF)
-            self.logbook.add_walk_test(self._tested)
-        self._cues.play("test_ended" if test.valid else "error")
-        test.forget_modules()
-        gc.collect()
+            self.buzz("error")
+            return b"\0"
 
     def _set_led(self, on):
         if self._led:
@@ -337,19 +311,18 @@ class Device:
             # Taken off: when walking begins again, the wearer is asked whether it sits as it did.
             self._clip_doubted = True
             self._cue_policy = self._make_cue_policy()
-        test = self._walk_test
-        if test is not None:
-            test.process(imu.samples, count, self._pipeline.sample_index)
-            if test.judge(self._sample_clock.ms_at, self.clock.uptime_ms()):
-                self._end_walk_test()
+        if self.test is not None:
+            self.test.process(imu.samples, count, self._pipeline.sample_index)
+            if self.test.judge(self._sample_clock.ms_at, self.clock.uptime_ms()):
+                self.test.finish(self)
         self.logbook.flush_if_due()
 
     def _take_results(self):
         for contact_index, _, direction, confidence, stability in self._pipeline.take_steps():
             contact_ms = max(self._sample_clock.ms_at(contact_index), 0)
             self.logbook.add_step(contact_ms, direction, confidence, stability)
-            if self._walk_test is not None:
-                self._walk_test.take_step(contact_index, contact_ms, direction, stability)
+            if self.test is not None:
+                self.test.take_step(contact_index, contact_ms, direction, stability)
             self._link.live_step(contact_ms, direction, confidence, stability)
             self.radio.live_step(contact_ms, direction, confidence, stability)
         for index, kind, detail in self._pipeline.take_events():
@@ -366,7 +339,7 @@ class Device:
             if kind == "wrong_clip":
                 self._clip_doubted = True
             pattern = self._cue_policy.on_event(index, kind, detail)
-            if self._walk_test is not None and kind not in _DANGERS:
+            if self.test is not None and kind not in _DANGERS:
                 # A buzz would disturb the wearer, and shake the clip.
                 continue
             if pattern is not None and self._cues.play(pattern):
@@ -374,7 +347,8 @@ class Device:
 
     def _on_gap(self):
         """Samples are missing: settle what is known with the times known so far, then start anew."""
-        self._end_walk_test("samples_lost")
+        if self.test is not None:
+            self.test.finish(self, "samples_lost")
         self._pipeline.restart()
         if self._sample_clock is not None:
             self._take_results()
@@ -405,6 +379,10 @@ class Device:
 
     def _battery_mv(self):
         return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER if self._battery else 0
+
+    def buzz(self, name):
+        """Play a pattern of steplog.PATTERNS."""
+        self._cues.play(name)
 
     def identify(self):
         """Buzz so that the wearer knows which device this is."""

@@ -143,11 +143,6 @@ class Logbook:
         """Something about the gait worth telling (index into steplog.EVENTS), strength 0..100."""
         self._append(steplog.EVENT, steplog.encode_event(self._tag, uptime_ms, kind, strength))
 
-    def add_walk_test(self, payload):
-        """A 3-metre test is over; payload: WalkTest.encode()'s."""
-        self.journal.append(steplog.WALK_TEST, payload)
-        self.flush()
-
     def add_battery(self, battery_mv):
         """The battery's voltage now; durable with the next flush."""
         self._append(steplog.BATTERY, steplog.encode_battery(self._tag, self._uptime_ms(), battery_mv))

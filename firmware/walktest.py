@@ -29,10 +29,13 @@ The device loads this module for a test and forgets it afterwards.
 """
 
 import asyncio
+import gc
 import struct
 import sys
 
 from firmware.gait import BACKWARD, UNKNOWN
+from firmware.link import protocol
+from firmware.steplog import WALK_TEST
 
 RECORD_LAYOUT = "<HIBBHHBB"
 # Where a test stands, as a host hears it.
@@ -57,6 +60,34 @@ _QUIET_MS = 2_500
 _QUIET_STEPS_TENTHS = 24
 # The signals' contacts and the step counter's differ by less.
 _SAME_MS = 300
+
+
+def carry_out(device, placement, action):
+    """Do what a WALK_TEST request (link/protocol.py) asks for; returns the answer's body. Raises ValueError.
+
+    device: has test, the WalkTest under way or None; tested, the record of the last one or None; buzz(pattern),
+    clock (Clock) and logbook (Logbook).
+    """
+    if action == protocol.WALK_TEST_START:
+        if device.test is None:
+            device.test = WalkTest(placement)
+            device.test.start(device.buzz, device.clock.uptime_ms)
+    elif action == protocol.WALK_TEST_CANCEL:
+        if device.test is not None:
+            device.test.finish(device, "cancelled")
+    elif action != protocol.WALK_TEST_ASK:
+        raise ValueError("walk test: expected action 0 to 2, got %d" % action)
+    if device.test is not None:
+        return bytes((1 if device.test.go_ms is None else 2,))
+    _forget(__name__)
+    return b"\0" if device.tested is None else b"\3" + device.tested
+
+
+def _forget(name):
+    """What was loaded for a test is not needed any more."""
+    if sys.modules.pop(name, None):
+        package, module = name.rsplit(".", 1)
+        delattr(sys.modules[package], module)
 
 
 class WalkTest:
@@ -120,23 +151,6 @@ class WalkTest:
             # Only what comes right before the start signal is of interest.
             del self._settled[:-1]
 
-    def end(self, outcome):
-        """The test ends without a result: "cancelled" or "samples_lost"."""
-        if self.outcome is None:
-            self.outcome = OUTCOMES.index(outcome)
-
-    @property
-    def valid(self):
-        """Whether it is over and was a test as it should be."""
-        return self.outcome == DONE
-
-    def forget_modules(self):
-        """What was loaded for the test is not needed any more, once this test is dropped."""
-        for name in ("firmware.walktest", self._finder.__module__):
-            package, module = name.rsplit(".", 1)
-            del sys.modules[name]
-            delattr(sys.modules[package], module)
-
     def judge(self, ms_at, now_ms):
         """Whether the outcome is known now. ms_at(index): uptime in ms at which that sample was taken."""
         if self.outcome is not None or self.go_ms is None:
@@ -190,6 +204,23 @@ class WalkTest:
             self.outcome = DONE
         else:
             self.outcome = NOT_BACKWARD
+
+    def finish(self, device, outcome=None):
+        """Log it and tell the wearer.
+
+        outcome: None where it is over by itself, else "cancelled" or "samples_lost".
+        """
+        device.test = None
+        if outcome:
+            self.outcome = OUTCOMES.index(outcome)
+        if self.go_ms is not None:
+            device.tested = self.encode(device.logbook.boot_sequence & 0xFFFF)
+            device.logbook.journal.append(WALK_TEST, device.tested)
+            device.logbook.flush()
+        device.buzz("test_ended" if self.outcome == DONE else "error")
+        _forget(__name__)
+        _forget(self._finder.__module__)
+        gc.collect()
 
     def encode(self, boot_tag):
         """The payload of the WALK_TEST record."""
