@@ -25,6 +25,8 @@ class Wiring:
     button_pin: int
     battery_pin: int | None
     battery_divider: int
+    button_pulled_up: bool = False
+    """A resistor on the board holds the button's pin high; the chip's own pull-up is not needed."""
     mcu: str = "ESP32S3"
     machine_name: str = "Generic ESP32S3 module with ESP32S3"
     """What os.uname().machine says: MicroPython's build for any board of the chip, or one of the board's own."""
@@ -63,6 +65,7 @@ M5STICKC_PLUS2 = Wiring(
     board="M5StickC Plus2",
     chips=(Chip("mpu6886", sda=21, scl=22, address=0x68),),
     button_pin=37,
+    button_pulled_up=True,
     battery_pin=38,
     battery_divider=2,
     mcu="ESP32",
@@ -73,6 +76,7 @@ M5STACK_CORE2 = Wiring(
     board="M5Stack Core2",
     chips=(Chip("mpu6886", sda=21, scl=22, address=0x68),),
     button_pin=39,
+    button_pulled_up=True,
     battery_pin=None,
     battery_divider=1,
     mcu="ESP32",

@@ -31,13 +31,13 @@ _soft_reset_mode = "friendly"
 
 
 class Button:
-    """A push button to ground: drives its net low while pressed."""
+    """A push button to ground: drives its net low while pressed; pulled_up: a resistor on the board pulls it up."""
 
-    def __init__(self, net, released_us):
+    def __init__(self, net, released_us, pulled_up):
         self._net = net
+        self._released = 1 if pulled_up else None
         self.due_us = released_us
-        if released_us < clock.NEVER:
-            net.drive(0)
+        net.drive(0 if released_us < clock.NEVER else self._released)
 
     def press(self, command):
         self.due_us = clock.now_us + command["ms"] * 1000
@@ -46,7 +46,7 @@ class Button:
 
     def fire(self):
         self.due_us = clock.NEVER
-        self._net.drive(None)
+        self._net.drive(self._released)
 
 
 class Script:
@@ -138,7 +138,7 @@ def start(life, chips):
     _battery_pin = wiring["battery_pin"]
     _battery_divider = wiring["battery_divider"]
     _chips = chips
-    _button = Button(pins.net(wiring["button_pin"]), state["button_released_us"])
+    _button = Button(pins.net(wiring["button_pin"]), state["button_released_us"], wiring["button_pulled_up"])
     _script = Script(life["script"], state["script_done"])
     _faults = Faults(state["faults"])
     _persistent.extend(chips)

