@@ -1,5 +1,7 @@
 """Every motion sensor's driver against its register-level model: samples, times, faults; asked by MicroPython."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import sweep_size
@@ -67,7 +69,7 @@ def bench(tmp_path):
 
     def make(part, **options):
         image = make_image(tmp_path, BOARD_OF[part])
-        board = VirtualBoard(image, wiring=WIRINGS[BOARD_OF[part]], **{"speed": None, **options})
+        board = VirtualBoard(image, **{"speed": None, "wiring": WIRINGS[BOARD_OF[part]], **options})
         boards.append(board)
         board.start()
         # Ctrl-C in the middle of boot.py would break its imports off.
@@ -213,6 +215,59 @@ def test_the_bmi270_says_what_it_lacks_and_takes_only_a_whole_configuration(benc
     short = "f = open('/bmi270.cfg', 'wb')\nf.write(bytes(4096))\nf.close()\n"
     assert run(short + attempt).startswith("BMI270: /bmi270.cfg holds 4096 bytes, expected 8192")
     assert run("import os\nos.remove('/bmi270.cfg')\n" + attempt).startswith("BMI270: no /bmi270.cfg found")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_self_test_of_all_boards_passes_and_a_dead_axis_fails(part, bench):
+    _, run = bench(part)
+    run("imu = new()\nimu.start()\nsleep_ms(100)\nservice = __import__(imu.SERVICE)")
+    assert run("print(repr(service.self_test(imu)))") == "''"
+    assert run("imu.start()\nsleep_ms(300)\nprint(drain(imu) > 20)") == "True"
+    # The bus answers, the sensor does not move: every byte reads 0 but the identity and ready flags.
+    dead = run(
+        "read = imu._i2c\n"
+        "class Dead:\n"
+        "    def readfrom_mem_into(self, address, register, buffer):\n"
+        "        read.readfrom_mem_into(address, register, buffer)\n"
+        "        if len(buffer) >= 6:\n"
+        "            for i in range(len(buffer)): buffer[i] = 0\n"
+        "    def writeto_mem(self, *args):\n        read.writeto_mem(*args)\n"
+        "imu._i2c = Dead()\nprint(service.self_test(imu))"
+    )
+    assert dead.startswith("accelerometer x moved 0 mg, expected ")
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in ("mpu6050", "bma423")])
+def test_a_jerk_wakes_a_board_that_lay_still_and_stillness_does_not(part, bench):
+    jerk_s = 20
+    lying = np.tile(np.array([[0, 0, 2049, 0, 0, 0]], np.int16), (104 * 60, 1))
+    lying[:, 0] = np.arange(len(lying)) % 3
+    lying[104 * jerk_s : 104 * jerk_s + 20, 0] = 900
+    name = BOARD_OF[part]
+    # Wire the interrupt pin on the boards that leave it open.
+    chips = tuple(replace(chip, int_pins=(chip.int_pins or (18,))) for chip in WIRINGS[name].chips)
+    _, run = bench(part, walk=lying, speed=None, wiring=replace(WIRINGS[name], chips=chips))
+    printed = run(
+        f"pin = Pin({chips[0].int_pins[0]}, Pin.IN)\n"
+        "imu = new()\nimu.start()\n__import__(imu.SERVICE).wake_on_motion(imu, 100)\n"
+        "before = pin.value()\nwoken_ms = None\n"
+        "pin.irq(lambda pin: globals().update(woken_ms=woken_ms or ticks_ms()), Pin.IRQ_RISING | Pin.IRQ_FALLING)\n"
+        f"sleep_ms({(jerk_s - 5) * 1000} - ticks_ms())\nquiet = woken_ms is None\nsleep_ms(10000)\n"
+        "print(int(quiet), woken_ms)"
+    )
+    quiet, woken_ms = numbers(printed)
+    assert quiet == 1
+    assert 0 <= woken_ms - jerk_s * 1000 < 200
+
+
+@pytest.mark.parametrize("part", ["mpu6050", "bma423"])
+def test_boards_whose_part_cannot_wake_say_so(part, bench):
+    _, run = bench(part)
+    printed = run(
+        "imu = new()\nimu.start()\n"
+        "try:\n    __import__(imu.SERVICE).wake_on_motion(imu, 100)\nexcept WrongPart as cannot:\n    print(cannot)"
+    )
+    assert printed.startswith(f"{part}: ")
 
 
 # A sawtooth whose value tells the feed's row, and so the time at which it was felt.

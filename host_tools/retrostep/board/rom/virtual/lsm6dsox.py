@@ -6,8 +6,9 @@ Modelled: identity, output data rates 12.5 Hz to 6.67 kHz (1.6 Hz for the accele
 output registers with BDU, data-ready flags, address auto-increment, software reset, FIFO of 512 tagged words
 (bypass, FIFO and continuous mode, watermark, full, overrun, STOP_ON_WTM, batch rates, temperature and timestamp
 words, batch counter), timestamp, INT1/INT2 routing of all of these with either active level.
-Not modelled: filters and turn-on transients (samples are right from the first on), self-test, FIFO compression,
-embedded functions, state machines, machine learning core, sensor hub, wake-up and tap, SPI, open-drain INT pins.
+Self-test (CTRL5_C) and wake-up by slope on INT1, too.
+Not modelled: filters and turn-on transients (samples are right from the first on), FIFO compression, embedded
+functions, state machines, machine learning core, sensor hub, durations of wake-up, tap, SPI, open-drain INT pins.
 Writes to what is not modelled are stored and counted in `unmodelled_writes`, writes to read-only or reserved
 registers are ignored and counted in `refused_writes`.
 
@@ -37,6 +38,7 @@ _WHO_AM_I = const(0x0F)
 _CTRL1_XL = const(0x10)
 _CTRL2_G = const(0x11)
 _CTRL3_C = const(0x12)
+_CTRL5_C = const(0x14)
 _CTRL6_C = const(0x15)
 _CTRL10_C = const(0x19)
 _STATUS_REG = const(0x1E)
@@ -46,9 +48,13 @@ _OUTX_L_A = const(0x28)
 _OUTZ_H_A = const(0x2D)
 _FIFO_STATUS1 = const(0x3A)
 _FIFO_STATUS2 = const(0x3B)
+_WAKE_UP_SRC = const(0x1B)
 _TIMESTAMP0 = const(0x40)
 _TIMESTAMP2 = const(0x42)
 _TIMESTAMP3 = const(0x43)
+_TAP_CFG2 = const(0x58)
+_WAKE_UP_THS = const(0x5B)
+_MD1_CFG = const(0x5E)
 _INTERNAL_FREQ_FINE = const(0x63)
 _FIFO_DATA_OUT_TAG = const(0x78)
 _FIFO_DATA_OUT_Z_H = const(0x7E)
@@ -82,16 +88,23 @@ _WRITABLE = {
     _CTRL1_XL: 0xFE,
     _CTRL2_G: 0xFE,
     _CTRL3_C: 0xFD,
+    _CTRL5_C: 0xEF,
     _CTRL6_C: 0xFF,
     _CTRL10_C: 0x20,
+    _TAP_CFG2: 0xFF,
+    _WAKE_UP_THS: 0xFF,
+    _MD1_CFG: 0xFF,
 }
 # Registers that exist and keep what is written to them, without effect here.
 _STORED = (
     (0x02, 0x02),
     (0x04, 0x06),
-    (0x13, 0x14),
+    (0x13, 0x13),
     (0x16, 0x18),
-    (0x56, 0x62),
+    (0x56, 0x57),
+    (0x59, 0x5A),
+    (0x5C, 0x5D),
+    (0x5F, 0x62),
     (0x6F, 0x75),
 )
 
@@ -130,7 +143,9 @@ _P_COUNT = const(14)
 _P_DEPTH = const(15)
 _P_KEEP_NEW = const(16)
 _P_LOST = const(17)
-_P_FIELDS = const(18)
+_P_XL_SHIFT = const(18)
+_P_GY_SHIFT = const(19)
+_P_FIELDS = const(20)
 
 
 def _ticks_of(code):
@@ -192,10 +207,15 @@ def _batch(ring: ptr8, feed: ptr16, p: ptr32):
             ring[at] = tag | (ones & 1)
             if stream >= 2:
                 gain = p[9]
+                shift = p[19]
                 column = row + 3
                 if stream == 3:
                     gain = p[10]
+                    shift = p[18]
                     column = row
+                # Viper's 32-bit loads are unsigned.
+                if shift > 0x7FFFFFFF:
+                    shift -= 1 << 32
                 for axis in range(3):
                     a = feed[column + axis]
                     if a > 32767:
@@ -205,7 +225,7 @@ def _batch(ring: ptr8, feed: ptr16, p: ptr32):
                         if b > 32767:
                             b -= 65536
                         a += ((b - a) * frac + 32768) >> 16
-                    a *= gain
+                    a = a * gain + shift
                     if a > 32767:
                         a = 32767
                     if a < -32768:
@@ -279,6 +299,8 @@ class Chip:
         self._bdr_flag = False
         self._overrun = False
         self._overrun_latched = False
+        self._woken = False
+        self._rest = None
         self._p[_P_HEAD] = self._p[_P_COUNT] = self._p[_P_LOST] = 0
         self._configure()
         self._update()
@@ -391,6 +413,13 @@ class Chip:
         p[_P_GY_GAIN] = gy_gain
         p[_P_XL_GAIN] = xl_gain
         p[_P_TICKS] = slot_ticks
+        # Typical outputs of the self-test: 0.5 g and 250 dps, in the units of the full scale.
+        test = registers[_CTRL5_C]
+        p[_P_XL_SHIFT] = (0, 1024 * xl_gain, -1024 * xl_gain, 0)[test & 3]
+        p[_P_GY_SHIFT] = (0, 3571 * gy_gain, 0, -3571 * gy_gain)[test >> 2 & 3]
+        # A slope of so many 1/64 of the full scale, in the feed's units.
+        wakes = registers[_TAP_CFG2] & 0x80 and registers[_MD1_CFG] & 0x20 and self._xl_ticks
+        self._wake_lsb = (registers[_WAKE_UP_THS] & 0x3F) * 512 // xl_gain if wakes else 0
         p[_P_DEPTH] = self._watermark if registers[_FIFO_CTRL2] & 0x80 and self._watermark else _DEPTH
         p[_P_KEEP_NEW] = self._mode == 6
         self._bdr_every = p[_P_GY_EVERY] if registers[_COUNTER_BDR_REG1] & 0x20 else p[_P_XL_EVERY]
@@ -476,9 +505,11 @@ class Chip:
         if gyroscope:
             single[_P_GY_EVERY] = 1
             single[_P_GY_GAIN] = self._p[_P_GY_GAIN]
+            single[_P_GY_SHIFT] = self._p[_P_GY_SHIFT]
         else:
             single[_P_XL_EVERY] = 1
             single[_P_XL_GAIN] = self._p[_P_XL_GAIN]
+            single[_P_XL_SHIFT] = self._p[_P_XL_SHIFT]
         _batch(self._scratch, self._feed.rows, single)
 
     # -- interrupts ---------------------------------------------------------------------------------------
@@ -519,6 +550,11 @@ class Chip:
         for i in range(len(self._int_nets)):
             routed = self._registers[_INT1_CTRL + i]
             active = routed and self._active(routed)
+            if i == 0 and self._wake_lsb:
+                active = active or self._woken
+                if not self._woken:
+                    tick = (self._done_tick // self._xl_ticks + 1) * self._xl_ticks
+                    self.due_us = min(self.due_us, self._tick_us(tick))
             level = 1 if bool(active) != bool(active_low) else 0
             if not active and routed:
                 self.due_us = min(self.due_us, self._next_active_us(routed))
@@ -565,8 +601,19 @@ class Chip:
                 high = middle
         return high
 
+    def _look_for_motion(self):
+        """Wake up if an axis has moved by more than the threshold since the sample before."""
+        self._feed.load(self._position(self._done_tick) >> 32, 1)
+        row = [self._feed.rows[2 * i] | self._feed.rows[2 * i + 1] << 8 for i in range(3)]
+        row = [value - 65536 if value > 32767 else value for value in row]
+        if self._rest and max([abs(now - before) for now, before in zip(row, self._rest)]) > self._wake_lsb:
+            self._woken = True
+        self._rest = row
+
     def fire(self):
         self._catch_up()
+        if self._wake_lsb and not self._woken:
+            self._look_for_motion()
         self._update()
         if self._registers[_COUNTER_BDR_REG1] & 0x80:
             # DATAREADY_PULSED: the pin falls back by itself; one edge a sample is what matters here.
@@ -694,6 +741,9 @@ class Chip:
             if not registers[_CTRL10_C] & 0x20:
                 return 0
             return (self._done_tick - self._ts_zero) >> (8 * (register - _TIMESTAMP0)) & 255
+        if register == _WAKE_UP_SRC:
+            woken, self._woken = self._woken, False
+            return 0x08 if woken else 0
         if register == _CTRL3_C and clock.now_us < self._busy_until_us:
             return registers[register] | self._busy_bit
         return registers[register]
