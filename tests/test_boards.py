@@ -5,12 +5,15 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from conftest import sweep_size
 from test_imu_drivers import BOARD_OF, make_image
+from typer.testing import CliRunner
 
 from firmware.gait.mounting import Mounting
+from retrostep import cli
 from retrostep.board import VirtualBoard, console
 from retrostep.board.wiring import WIRINGS
 from retrostep.cable import CableTransport
@@ -179,3 +182,57 @@ def test_everything_for_all_boards_compiles_and_stays_small(arch, tmp_path):
     print(f"{len(sizes)} .mpy files for {arch}: {total} bytes, of them lib and boards {drivers}")
     assert total < MPY_LIMIT_BYTES
     assert drivers < MPY_DRIVERS_LIMIT_BYTES
+
+
+def checked(board, *options):
+    """What `retrostep board-check --json` says: {part: (outcome, seen)}, and the exit code."""
+    board.set_speed(1.0)
+    done = CliRunner().invoke(cli.app, ["board-check", "--port", board.port, "--json", *options])
+    rows = json.loads(done.stdout)
+    return {row["name"]: (row["outcome"], row["seen"]) for row in rows}, done.exit_code
+
+
+def test_board_check_names_what_works_and_what_a_board_lacks(tmp_path):
+    image = make_image(tmp_path, "esp32_gy521", without=())
+    with VirtualBoard(image, speed=0, wiring=WIRINGS["esp32_gy521"]) as board:
+        board.advance(5)
+        found, exit_code = checked(board)
+        restarted = board.wait_for("boot", cause="hard")
+    assert found["board"] == ("ok", "esp32_gy521 on Generic ESP32 module with ESP32")
+    assert found["bus"] == ("ok", "0x68 mpu6050")
+    assert found["motion sensor"][0] == "ok"
+    assert found["motion sensor"][1].startswith("mpu6050: self-test passed, ")
+    assert found["its interrupt"][0] == "absent"
+    assert found["battery"] == ("ok", "3900 mV")
+    assert {found[part][0] for part in ("motor", "light", "button")} == {"look"}
+    assert found["flash"][0] == "ok"
+    # This board has no radio.
+    assert found["radio"][0] == "failed"
+    assert exit_code == 1
+    assert restarted
+
+
+def test_board_check_finds_a_wire_that_is_missing_and_a_button_that_is_pressed(tmp_path):
+    image = make_image(tmp_path, "xiao_esp32s3", without=())
+    unwired = replace(
+        WIRINGS["xiao_esp32s3"], chips=(replace(WIRINGS["xiao_esp32s3"].chips[0], int_pins=(7,)),)
+    )
+    with VirtualBoard(image, speed=0, wiring=unwired) as board:
+        board.advance(5)
+        board.on_event(lambda event: board.press(300) if event.data.get("name") == "led" else None)
+        found, _ = checked(board, "--press")
+    assert found["motion sensor"][0] == "ok"
+    assert found["its interrupt"][0] == "failed"
+    assert "check the wire to INT1" in found["its interrupt"][1]
+    assert found["button"] == ("ok", "GPIO 2 was pressed and released")
+
+
+def test_board_check_says_that_nothing_answers_where_the_sensor_is_not_connected(tmp_path):
+    image = make_image(tmp_path, "xiao_esp32s3", without=())
+    with VirtualBoard(image, speed=0, wiring=replace(WIRINGS["xiao_esp32s3"], chips=())) as board:
+        board.advance(5)
+        found, exit_code = checked(board)
+    assert found["bus"] == ("failed", "nothing answers: check wiring and power")
+    assert found["motion sensor"][0] == "failed"
+    assert found["flash"][0] == "ok"
+    assert exit_code == 1

@@ -11,6 +11,7 @@ from rich.console import Console
 from retrostep import __version__
 from retrostep.commands import (
     board,
+    board_check,
     bonds,
     database,
     demo,
@@ -63,6 +64,7 @@ for module in (
     evaluate,
     train,
     board,
+    board_check,
     flash,
     log,
     database,
