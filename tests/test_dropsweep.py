@@ -173,7 +173,7 @@ def test_ble_dropsweep_power_cut_at_random_points_of_a_sync_loses_and_doubles_no
         if chance.randrange(3):
             left = chance.randrange(1, GREETING_PACKETS + BATCH_PACKETS)
         else:
-            desk.board.cut_at_flash_op(chance.randrange(1, 40), torn=bool(chance.randrange(2)))
+            desk.board.cut_at_flash_op(chance.randrange(1, 25), torn=bool(chance.randrange(2)))
         try:
             desk.over(home.resume)
         except LinkLost:

@@ -5,7 +5,8 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
 
     opcode   request body                              answer body
     STATUS   -                                         fields (below)
-    READ     u32 first sequence, u32 byte limit        RECORDS messages, then END
+    READ     u32 first sequence, u32 byte limit,       a batch: RECORDS messages, then END;
+              u8 batches (may be left out: 1)          then the next, as long as there is more
     ACK      u32 sequence: all before it is stored     u32 acknowledged up to
     CLOCK    -                                         u48 uptime ms
     ANCHOR   u48 uptime ms, u48 UTC ms, u16 +- ms      u32 sequence of the ANCHOR record
@@ -24,8 +25,8 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     WALK_TEST u8 0 ask, 1 start (unless one is under    u8 state: 0 none since the reset, 1 countdown, 2 walking,
               way), 2 cancel                           3 over; if over, the payload of its record (walktest.py)
     RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
-             the pieces up to END, put together, are whole records
-    END      (answer to READ) u32 next sequence to ask for, u8 1 if there is more now, u32 bytes of records sent
+             the pieces up to END, put together, are whole records: a batch
+    END      (answer to READ) u32 sequence behind the batch, u8 1 if there is more now, u32 bytes of its records
     LIVE_STEP (unasked) u32 uptime of the contact in cs, u8 direction, u8 confidence %, u8 stability or 255
     RAW_BLOCK (unasked) u32 number of the first sample, then int16 acc x y z, gyr x y z of each (0.488 mg, 70 mdps)
     MARK     (unasked) u32 number of the next sample, u8 presses: the button was pressed while RAW is on
@@ -74,6 +75,7 @@ MESSAGE_HEADER_BYTES = 2
 MAX_MESSAGE_BYTES = 560
 MAX_REQUEST_BYTES = 512
 MAX_READ_BYTES = 16384
+MAX_READ_BATCHES = 4
 CHANNELS = 6
 STABILITY_NONE = 255
 BONDS_ALL = 255

@@ -9,12 +9,17 @@ import gc
 import sys
 
 from journal import RECORD_BYTES, JournalFull, encode_record
+from micropython import const
 
 from firmware.link import protocol
 from firmware.steplog import SOURCE_HOST
 
 # A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
 LIVE_LEASE_MS = 60_000
+_DAY_MS = const(86_400_000)
+# Days since 1970.
+_DAY_2025 = const(20_089)
+_DAY_2100 = const(47_482)
 _SELDOM = (protocol.SETTINGS, protocol.ERASE, protocol.BONDS, protocol.PAIR, protocol.WALK_TEST)
 
 
@@ -38,17 +43,6 @@ class Session:
         self._limit = records_per_message_bytes
         self._live_until_ms = 0
         self._raw_until_ms = 0
-        self._answers = {
-            protocol.STATUS: self._status,
-            protocol.ACK: self._acknowledge,
-            protocol.CLOCK: self._clock,
-            protocol.ANCHOR: self._anchor,
-            protocol.LIVE: self._live,
-            protocol.IDENTIFY: self._identify,
-            protocol.CALIBRATE: self._calibrate,
-            protocol.RAW: self._raw,
-            protocol.UPDATE: self._update,
-        }
 
     async def handle(self, data, send):
         """Answer one request; errors become ERROR messages, only the transport's own pass through."""
@@ -58,13 +52,11 @@ class Session:
             if opcode == protocol.READ:
                 await self._read(tag, body, send)
                 return
-            answer = self._answers.get(opcode)
-            if answer is None and opcode in _SELDOM:
-                answer = self._administration(opcode)
+            answer = self._administration(opcode) if opcode in _SELDOM else _ANSWERS.get(opcode)
             if answer is None:
                 await self._refuse(send, tag, protocol.ERROR_UNKNOWN, "opcode 0x%02x is not known" % opcode)
                 return
-            reply = protocol.message(opcode | protocol.ANSWER, tag, answer(body))
+            reply = protocol.message(opcode | protocol.ANSWER, tag, answer(self, body))
         except protocol.MessageMalformed as malformed:
             await self._refuse(send, tag, protocol.ERROR_MALFORMED, str(malformed))
             return
@@ -90,7 +82,7 @@ class Session:
 
         del sys.modules["firmware.link.administration"]
         delattr(sys.modules["firmware.link"], "administration")
-        return lambda body: administration.answer(self._device, self._peer, opcode, body)
+        return lambda self, body: administration.answer(self._device, self._peer, opcode, body)
 
     async def _refuse(self, send, tag, code, text):
         await send(protocol.message(protocol.ERROR, tag, bytes([code]) + text.encode()))
@@ -114,6 +106,9 @@ class Session:
         now_ms = self._device.clock.uptime_ms()
         if uptime_ms > now_ms:
             raise ValueError("anchor: expected an uptime of at most %d ms, got %d" % (now_ms, uptime_ms))
+        if not _DAY_2025 <= utc_ms // _DAY_MS < _DAY_2100:
+            # The RTC could not hold it either.
+            raise ValueError("anchor: expected a UTC of 2025 to 2099, got %d ms" % utc_ms)
         sequence = self._device.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, SOURCE_HOST)
         self._device.clock.set_anchor(uptime_ms, utc_ms)
         self._device.keep_time()
@@ -144,15 +139,24 @@ class Session:
         return self._device.update(body)
 
     async def _read(self, tag, body, send):
-        """Stream whole records, cut into messages of one size; END says where to go on."""
+        """Stream as many batches as the host has room for; END closes each and says where to go on."""
         first, limit = protocol.unpack("<II", body)
+        batches = min(body[8], protocol.MAX_READ_BATCHES) if len(body) > 8 else 1
+        limit = min(limit, protocol.MAX_READ_BYTES)
+        while first is not None:
+            first = await self._send_batch(tag, first, limit, send)
+            batches -= 1
+            if batches <= 0:
+                break
+
+    async def _send_batch(self, tag, first, limit, send):
+        """Whole records from `first` on, cut into messages of one size; returns where to go on, None at the end."""
         self._device.logbook.flush()
         journal = self._device.logbook.journal
-        # What is flushed while this answer is on its way belongs to the next one.
+        # What is flushed while this batch is on its way belongs to the next one.
         end = journal.flushed_sequence
         if first > end:
             raise ValueError("read: expected at most %d (the log ends there), got %d" % (end, first))
-        limit = min(limit, protocol.MAX_READ_BYTES)
         waiting = bytearray()
         taken = sent = 0
         following = max(first, journal.oldest_sequence)
@@ -179,6 +183,7 @@ class Session:
             sent += len(waiting)
         body = protocol.pack_u32(following) + bytes([more]) + protocol.pack_u32(sent)
         await send(protocol.message(protocol.END, tag, body))
+        return following if more else None
 
     def live_step(self, contact_ms, direction, confidence, stability):
         """The LIVE_STEP message for one settled step, or None if this host does not want it."""
@@ -201,3 +206,17 @@ class Session:
     def mark(self, next_index, presses):
         """The MARK message for a press of the button."""
         return protocol.message(protocol.MARK, 0, protocol.pack_u32(next_index) + bytes([min(presses, 255)]))
+
+
+# What answers a request's body with the answer's; READ has more than one answer.
+_ANSWERS = {
+    protocol.STATUS: Session._status,
+    protocol.ACK: Session._acknowledge,
+    protocol.CLOCK: Session._clock,
+    protocol.ANCHOR: Session._anchor,
+    protocol.LIVE: Session._live,
+    protocol.IDENTIFY: Session._identify,
+    protocol.CALIBRATE: Session._calibrate,
+    protocol.RAW: Session._raw,
+    protocol.UPDATE: Session._update,
+}

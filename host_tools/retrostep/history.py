@@ -290,7 +290,7 @@ class Timeline:
             for anchors in (boot.anchors, boot.own_clock):
                 # Two anchors at one uptime: the later one counts.
                 anchors[:] = sorted(dict(anchors).items())
-        for boot, following in zip(self.boots, [*self.boots[1:], None], strict=True):
+        for boot, following in zip(self.boots, [*self.boots, None][1:], strict=True):
             if not boot.dated or (following is not None and not following.dated):
                 self._see_last_step(boot, following)
         known: int | None = None

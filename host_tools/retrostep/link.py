@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,6 +103,15 @@ class Mark:
 
     next_sample: int
     presses: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Whole records as they lie in the log, the sequence behind them, and whether there is more."""
+
+    data: bytes
+    following: int
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -197,34 +206,38 @@ class Link:
         self._utc_ms = utc_ms
         self._tag = 0
 
-    async def _answers(self, opcode: int, body: bytes, last: int) -> list[tuple[int, bytes]]:
-        """All answers to one request up to the one with opcode `last`; the request is sent again on silence."""
-        for _ in range(TRIES):
-            self._tag = self._tag % 255 + 1
-            await self._transport.send(protocol.message(opcode, self._tag, body))
-            answers: list[tuple[int, bytes]] = []
-            clock = asyncio.get_running_loop()
-            # Only answers to this request put the end off: live steps and samples come all the time.
-            deadline = clock.time() + ANSWER_TIMEOUT_S
-            try:
-                while True:
-                    message = await asyncio.wait_for(self._transport.receive(), deadline - clock.time())
-                    with _reading():
-                        code, tag, content = protocol.split(message)
-                    if self._unasked(code, content):
-                        continue
-                    if tag != self._tag:
-                        continue
-                    if code == protocol.ERROR:
-                        reason = bytes(content[1:]).decode(errors="replace")
-                        raise Refused(f"{self._transport.name} refused: {reason}")
-                    deadline = clock.time() + ANSWER_TIMEOUT_S
-                    answers.append((code, content))
-                    if code == last:
-                        return answers
-            except asyncio.TimeoutError:
+    async def _request(self, opcode: int, body: bytes) -> int:
+        """Send a request; returns the tag that its answers will have."""
+        self._tag = self._tag % 255 + 1
+        tag = self._tag
+        await self._transport.send(protocol.message(opcode, tag, body))
+        return tag
+
+    async def _collect(self, tag: int, last: int) -> list[tuple[int, bytes]]:
+        """The answers to the request with that tag up to the one with opcode `last`. TimeoutError: silence."""
+        answers: list[tuple[int, bytes]] = []
+        clock = asyncio.get_running_loop()
+        # Only answers put the end off, also those to an older request, with which the device is still busy: live
+        # steps and samples come all the time.
+        deadline = clock.time() + ANSWER_TIMEOUT_S
+        while True:
+            message = await asyncio.wait_for(self._transport.receive(), deadline - clock.time())
+            with _reading():
+                code, answered, content = protocol.split(message)
+            if self._unasked(code, content):
                 continue
-        raise NoAnswer(
+            deadline = clock.time() + ANSWER_TIMEOUT_S
+            if answered != tag:
+                continue
+            if code == protocol.ERROR:
+                reason = bytes(content[1:]).decode(errors="replace")
+                raise Refused(f"{self._transport.name} refused: {reason}")
+            answers.append((code, content))
+            if code == last:
+                return answers
+
+    def _silence(self) -> NoAnswer:
+        return NoAnswer(
             f"no answer from {self._transport.name}: expected a Retrostep whose app is running; "
             f"{self._transport.advice}"
         )
@@ -262,7 +275,14 @@ class Link:
         )
 
     async def _ask(self, opcode: int, body: bytes = b"") -> bytes:
-        return (await self._answers(opcode, body, opcode | protocol.ANSWER))[-1][1]
+        """The body of the answer to one request, which is sent again on silence."""
+        for _ in range(TRIES):
+            tag = await self._request(opcode, body)
+            try:
+                return (await self._collect(tag, opcode | protocol.ANSWER))[-1][1]
+            except asyncio.TimeoutError:
+                continue
+        raise self._silence()
 
     async def status(self) -> dict[str, Any]:
         """The device's fields (names as in protocol.FIELDS). Raises LinkError."""
@@ -283,19 +303,55 @@ class Link:
             )
         return status
 
-    async def read(self, first_sequence: int, limit_bytes: int) -> tuple[bytes, int, bool]:
-        """(whole records as they lie in the log, next sequence to ask for, more there). Raises LinkError."""
-        request = protocol.pack_u32(first_sequence) + protocol.pack_u32(limit_bytes)
-        for _ in range(TRIES):
-            answers = await self._answers(protocol.READ, request, protocol.END)
+    async def batches(self, first_sequence: int, limit_bytes: int) -> AsyncIterator[Batch]:
+        """The log from `first_sequence` on, to its end; a batch has at most `limit_bytes`. Raises LinkError.
+
+        The device sends the next batches while the caller is busy with one: as many as were asked for at once.
+        """
+        batch = Batch(b"", first_sequence, True)
+        failure: LinkError | None = None
+        tag, due, tries = None, 0, TRIES
+        while batch.more:
+            if tag is None:
+                if not tries:
+                    raise failure or self._silence()
+                tries -= 1
+                tag, due = await self._ask_for_batches(batch.following, limit_bytes)
+            try:
+                answers = await self._collect(tag, protocol.END)
+            except asyncio.TimeoutError:
+                tag = None
+                continue
             with _reading():
                 following, more, sent = protocol.unpack("<IBI", answers[-1][1])
             data = b"".join(content for code, content in answers if code == protocol.RECORDS)
-            if len(data) == sent:
-                return data, following, bool(more)
-        raise LinkError(
-            f"{self._transport.name} loses messages: {len(data)} of {sent} bytes came; sync again"
-        )
+            if len(data) != sent:
+                # What comes after it must not be stored without it.
+                failure = LinkError(
+                    f"{self._transport.name} loses messages: {len(data)} of {sent} bytes came; sync again"
+                )
+                tag = None
+                continue
+            if more and (following <= batch.following or not data):
+                raise LinkError(
+                    f"the device stays at record {batch.following}: it says there is more and sends none; restart it"
+                )
+            batch = Batch(data, following, bool(more))
+            tries = TRIES
+            due -= 1
+            if more and not due:
+                tag, due = await self._ask_for_batches(following, limit_bytes)
+            yield batch
+
+    async def _ask_for_batches(self, first_sequence: int, limit_bytes: int) -> tuple[int, int]:
+        """(tag, number) of the batches that the device will send."""
+        number = protocol.MAX_READ_BATCHES
+        body = protocol.pack_u32(first_sequence) + protocol.pack_u32(limit_bytes) + bytes([number])
+        return await self._request(protocol.READ, body), number
+
+    async def acknowledge_soon(self, up_to: int) -> None:
+        """As acknowledge(), but without waiting for the answer, while there are more to come. Raises LinkError."""
+        await self._request(protocol.ACK, protocol.pack_u32(up_to))
 
     async def acknowledge(self, up_to: int) -> int:
         """Tell the device that everything before `up_to` is stored here; returns its cursor. Raises LinkError."""

@@ -1,8 +1,8 @@
 """Pulls a device's log into the database: resumes where the last sync ended, proves, then lets the device prune.
 
 Order: tell the time (an anchor that the same sync brings home), then read a batch, commit it together with the
-cursor, and only then acknowledge it. A link that drops or a host that dies at any point costs nothing: the next sync
-asks from the last commit on.
+cursor, and only then acknowledge it. While a batch is being committed the next is already on its way. A link that
+drops or a host that dies at any point costs nothing: the next sync asks from the last commit on.
 """
 
 from __future__ import annotations
@@ -53,17 +53,15 @@ async def sync(
     total = (await link.status())["next_sequence"]
     begin = max(cursor, status["oldest_sequence"])
     added = payload_bytes = 0
-    more = True
-    while more:
-        data, following, more = await link.read(cursor, BATCH_BYTES)
-        added += store.add_batch(log, split_records(data), following)
-        payload_bytes += len(data)
-        if more and following <= cursor:
-            raise LinkError(
-                f"the device stays at record {cursor}: it says there is more and sends none; restart it"
-            )
-        cursor = following
-        await link.acknowledge(cursor)
+    async for batch in link.batches(cursor, BATCH_BYTES):
+        added += store.add_batch(log, split_records(batch.data), batch.following)
+        payload_bytes += len(batch.data)
+        cursor = batch.following
+        if batch.more:
+            # Should the device refuse this one, the last, which covers it, says so.
+            await link.acknowledge_soon(cursor)
+        else:
+            await link.acknowledge(cursor)
         on_progress(cursor - begin, max(total - begin, 1))
     store.note_sync(status["device_id"], time.time_ns() // 1_000_000)
     return SyncResult(status["device_id"], added, payload_bytes, cursor, reading.uncertainty_ms)
