@@ -142,8 +142,10 @@ class Settings:
             return
         for name, value in stored.items():
             try:
-                _check(name, value)
-                self._values[name] = value
+                # A default that was saved with the rest may be none that anybody could set.
+                if name not in self._values or self._values[name] != value:
+                    _check(name, value)
+                    self._values[name] = value
             except SettingRefused as refused:
                 print("settings: %s; using the default" % refused)
 

@@ -65,3 +65,9 @@ def test_one_bad_value_does_not_cost_the_others(path, capsys):
     settings = Settings(str(path))
     assert (settings["placement"], settings["motor_percent"]) == ("shoe", 80)
     assert "0 to 100" in capsys.readouterr().out
+
+
+def test_what_was_saved_is_read_back_without_a_word(path, capsys):
+    Settings(str(path)).change("motor_percent", 50)
+    assert Settings(str(path))["motor_percent"] == 50
+    assert capsys.readouterr().out == ""

@@ -8,6 +8,7 @@ answer, with its tag; a valid one gets the right answer; no step is lost, no rec
 
 import gc
 import json
+import os
 import random
 import struct
 import sys
@@ -15,6 +16,7 @@ import time
 from array import array
 from binascii import crc32
 
+import vfs
 from journal import Journal, decode_record, encode_record
 from ramflash import RamFlash, mount
 
@@ -28,6 +30,7 @@ from firmware.link.radio import RadioLink
 from firmware.link.session import Session
 from firmware.logbook import Logbook
 from firmware.settings import Settings
+from firmware.update import Updater
 
 HEAP = "2M"
 REQUESTS = 100_000 if sys.argv[-1] == "full" else 6_000
@@ -57,7 +60,7 @@ class Device:
         self.ticks_ms = 0
         self.clock = Clock(lambda: self.ticks_ms, lambda later, earlier: later - earlier)
         self.logbook = Logbook(
-            "/flash/log",
+            "/log",
             self.clock.uptime_ms,
             77,
             0,
@@ -68,8 +71,9 @@ class Device:
             budget_bytes=BUDGET_BYTES,
         )
         self.calibration = Calibration("waist")
-        self.settings = Settings("/flash/settings.json")
-        self.radio = RadioLink(self, Bonds("/flash/bonds.json"), self.clock.uptime_ms, None)
+        self.settings = Settings("/settings.json")
+        self.radio = RadioLink(self, Bonds("/bonds.json"), self.clock.uptime_ms, None)
+        self.updater = Updater("00" * 32, self.restart)
         self.steps = [0, 0, 0, 0]
         self.walked = 0
         self._step_due_ms = 0
@@ -101,6 +105,12 @@ class Device:
 
     def identify(self):
         self.buzzes += 1
+
+    def update(self, body):
+        return self.updater.answer(body)
+
+    def restart(self):
+        raise AssertionError("an update that nobody signed was taken")
 
     def apply_settings(self, changes):
         """What is read from the settings when it is needed takes effect by itself."""
@@ -192,7 +202,10 @@ def odd_settings(device):
 
 def wrong_request(device):
     """A request that no well-behaved host would send."""
-    kind = random.randrange(7)
+    kind = random.randrange(8)
+    if kind == 7:
+        body = bytes((random.randrange(6),)) + noise(random.choice((0, 4, 6, 32, random.randrange(200))))
+        return protocol.message(protocol.UPDATE, random.randrange(1, 256), body)
     if kind == 6:
         return odd_settings(device)
     if kind == 0:
@@ -376,11 +389,30 @@ def check_log(logbook):
     assert found == journal.flushed_sequence - journal.oldest_sequence
 
 
+def device_volume():
+    """A flash at "/", as the device has it; this computer's files, with the modules among them, move to /host."""
+    here = os.getcwd()
+    vfs.umount("/")
+    flash = RamFlash(blocks=48)
+    mount(flash, "/")
+    vfs.mount(vfs.VfsPosix("/"), "/host")
+
+    def moved(path):
+        if path.startswith(".frozen"):
+            return path
+        return "/host" + (path if path.startswith("/") else here + "/" + path)
+
+    sys.path[:] = [moved(path) for path in sys.path]
+    for module in sys.modules.values():
+        if hasattr(module, "__path__"):
+            module.__path__ = moved(module.__path__)
+    return flash
+
+
 async def test_fuzz_any_request_gets_one_answer_and_costs_neither_steps_nor_memory():
     random.seed(8)
     firmware.logbook.Journal = KeptJournal
-    flash = RamFlash(blocks=40)
-    mount(flash)
+    flash = device_volume()
     device = Device()
     ways = (PacketWay(device), PacketWay(device), LineWay(device))
     sent = arrived = right = erased = 0
