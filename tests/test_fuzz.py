@@ -27,7 +27,7 @@ from retrostep.walker import Walk
 # -- a paired host that sends nonsense ---------------------------------------------------------------------
 
 # A trusted host may do these, and they change what is counted: the sweep leaves them out.
-MEANT_TO_CHANGE = ("CALIBRATE", "SETTINGS", "ERASE", "BONDS", "PAIR")
+MEANT_TO_CHANGE = ("CALIBRATE", "SETTINGS", "ERASE", "BONDS", "PAIR", "WALK_TEST")
 STEADY_OPCODES = (
     protocol.STATUS,
     protocol.READ,

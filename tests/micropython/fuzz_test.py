@@ -106,6 +106,11 @@ class Device:
     def identify(self):
         self.buzzes += 1
 
+    def walk_test(self, action):
+        if action != protocol.WALK_TEST_ASK:
+            raise ValueError("walk test: nobody walks it here")
+        return bytes(1)
+
     def update(self, body):
         return self.updater.answer(body)
 
