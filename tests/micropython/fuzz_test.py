@@ -58,7 +58,7 @@ class Device:
 
     def __init__(self):
         self.ticks_ms = 0
-        self.clock = Clock(lambda: self.ticks_ms, lambda later, earlier: later - earlier)
+        self.clock = Clock(lambda: self.ticks_ms * 1000, lambda later, earlier: later - earlier)
         self.logbook = Logbook(
             "/log",
             self.clock.uptime_ms,
