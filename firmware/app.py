@@ -10,6 +10,7 @@ import os
 import random
 import time
 from binascii import hexlify, unhexlify
+from sys import implementation
 
 import machine
 from micropython import const
@@ -431,6 +432,7 @@ class Device:
             "clock_set": 1 if self.clock.utc_ms() is not None else 0,
             "sample_period_ns": self._sample_clock.period_ns if self._sample_clock is not None else 0,
             "samples": self._pipeline.sample_index & 0xFFFFFFFF,
+            "micropython": "%d.%d.%d" % implementation.version[:3],
         }
 
     async def _housekeeping(self):

@@ -108,6 +108,7 @@ FIELDS = (
     (23, "clock_set", "<B"),
     (24, "sample_period_ns", "<I"),
     (25, "samples", "<I"),
+    (26, "micropython", None),
 )
 
 

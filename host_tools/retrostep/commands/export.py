@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from retrostep.commands.report import zone_named
+from retrostep.commands.reading import zone_named
 from retrostep.device_tree import use_device_code
 from retrostep.progress import progress
 from retrostep.store import StoreError, default_path
