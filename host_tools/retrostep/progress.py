@@ -1,4 +1,4 @@
-"""A progress bar on stderr for work that turns out to take more than a second; never where nobody sees it."""
+"""Signs of life on stderr for work that may take more than a second; never where nobody sees them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,28 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
 
 SILENT_S = 1.0
-# Looking at the clock and drawing cost more than most steps of the work.
-_EVERY = 256
+
+
+def waiting(what: str) -> Status:
+    """Context manager: says what is done as long as it is done, where its length can't be told."""
+    return Console(stderr=True).status(what)
 
 
 @contextmanager
 def progress(
-    what: str, total: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    what: str,
+    total: int,
+    every: int = 1,
+    console: Console | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Callable[[], None]]:
-    """Yields what to call after each of `total` steps of the work that `what` names."""
+    """Yields what to call after each of `total` steps of the work that `what` names; the bar comes after a second.
+
+    every: look at the clock and draw after so many steps only, where a step costs less than that.
+    """
     shown = console or Console(stderr=True)
     bar = Progress(
         TextColumn(what),
@@ -35,7 +46,7 @@ def progress(
     def step() -> None:
         nonlocal done
         done += 1
-        if done % _EVERY == 0 and shown.is_terminal:
+        if done % every == 0 and shown.is_terminal:
             if not bar.live.is_started and clock() - began > SILENT_S:
                 bar.start()
             bar.update(task, completed=done)

@@ -143,6 +143,8 @@ class Store:
         with self._reported():
             if to.exists():
                 raise StoreError(f"{to} exists already: name a file that does not")
+            if not to.parent.is_dir():
+                raise StoreError(f"{to} can't be written: there is no folder {to.parent}")
             copy = sqlite3.connect(to)
             try:
                 self._db.backup(copy)

@@ -16,6 +16,7 @@ from retrostep.commands.connection import JSON
 from retrostep.commands.reading import DB, derive_with_bar, zone_named
 from retrostep.exchange import export_lines, import_file
 from retrostep.periods import Calendar
+from retrostep.progress import waiting
 from retrostep.store import Store, StoreError, default_path
 from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, add_wearer, assign, find_wearer, wearers
 
@@ -51,7 +52,8 @@ def _register_db(app: typer.Typer) -> None:
     def check(db: Path | None = DB, as_json: bool = JSON) -> None:
         """Check the file and every record in it; exit code 1 if anything is damaged."""
         with Store(db or default_path(), create=False) as store:
-            damage = store.check()
+            with waiting("checking"):
+                damage = store.check()
             if not damage:
                 derive_with_bar(store)
             problems = [] if damage else derived.load_problems(store)
@@ -88,7 +90,7 @@ def _register_db(app: typer.Typer) -> None:
     @app.command()
     def backup(to: Path = typer.Argument(..., help="New file."), db: Path | None = DB) -> None:
         """Copy the whole database, also while it is in use."""
-        with Store(db or default_path(), create=False) as store:
+        with Store(db or default_path(), create=False) as store, waiting("copying"):
             store.backup(to)
         print(f"{store.path} copied to {to}")
 
@@ -100,7 +102,11 @@ def _register_db(app: typer.Typer) -> None:
         if to.exists():
             raise StoreError(f"{to} exists already: name a file that does not")
         part = to.with_name(f"{to.name}.part")
-        with Store(db or default_path(), create=False) as store, part.open("w", encoding="utf-8") as file:
+        with (
+            Store(db or default_path(), create=False) as store,
+            part.open("w", encoding="utf-8") as file,
+            waiting("writing"),
+        ):
             for line in export_lines(store):
                 file.write(line + "\n")
         part.replace(to)
@@ -112,7 +118,7 @@ def _register_db(app: typer.Typer) -> None:
         db: Path | None = DB,
     ) -> None:
         """Add what another database has and this one has not."""
-        with Store(db or default_path()) as store:
+        with Store(db or default_path()) as store, waiting("importing"):
             added = import_file(store, source)
         print(
             f"{added.records} records, {added.logs} logs, {added.devices} devices and {added.wearers} wearers added "
@@ -138,7 +144,7 @@ def _register_db(app: typer.Typer) -> None:
 
         if to.exists():
             raise StoreError(f"{to} exists already: name a file that does not")
-        with Store(to) as store:
+        with Store(to) as store, waiting("walking"):
             records = fill(store, years, seed, date.today())
         print(f"{records} records of a made-up wearer in {to}; now try `retrostep report --db {to}`")
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from retrostep.commands import radio
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
 from retrostep.commands.reading import DB
+from retrostep.progress import waiting
 from retrostep.store import default_path
 
 _STYLES = {"OK": "green", "note": "yellow", "WRONG": "bold red"}
@@ -38,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
         now_ms = time.time_ns() // 1_000_000
         asks_device = bool(port or by_radio or address)
-        with Console(stderr=True).status("looking around"):
+        with waiting("looking around"):
             findings = doctor.computer(now_ms, radio.BACKEND, by_radio or address is not None)
             findings += doctor.database(db or default_path(), now_ms)
             if asks_device:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from retrostep.commands.reading import zone_named
 from retrostep.device_tree import use_device_code
-from retrostep.progress import progress
+from retrostep.progress import progress, waiting
 from retrostep.store import StoreError, default_path
 
 use_device_code()
@@ -124,7 +124,7 @@ def export(
     if wanted.format == "parquet" and cohort is None and out is None:
         raise ExportUnsuitable("Parquet is no text for a terminal: name a file with --out")
     with Source(databases(db)) as source:
-        with progress("exporting", source.records()) as source.on_record:
+        with progress("exporting", source.records(), every=256) as source.on_record:
             if cohort is not None:
                 files = wanted.write_cohort(source, cohort)
             else:
@@ -149,5 +149,6 @@ def import_command(
     from retrostep.export.csvlog import import_csv
 
     target = db or default_path()
-    done = import_csv(file, target)
+    with waiting(f"importing {file.name}"):
+        done = import_csv(file, target)
     print(f"{done.steps} steps in {done.logs} logs imported into {target}")

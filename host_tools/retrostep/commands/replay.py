@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from retrostep import recording
+from retrostep.progress import progress
 from retrostep.recording import Recording, RecordingError
 from retrostep.replay import DIRECTIONS, Replay, Replayer, ReplayError
 
@@ -89,16 +90,18 @@ def replay(
     table = Table("file", "duration s", *DIRECTIONS, "events", title="Steps as the firmware counts them")
     failed = False
     try:
-        for path, result in results():
-            if isinstance(result, Exception):
-                failed = True
-                errors.print(_naming(path, result), style="red", markup=False)
-            elif as_json:
-                typer.echo(json.dumps(result.as_json(str(path))))
-            else:
-                counts = [str(count) for count in result.counts().values()]
-                seen = ", ".join(f"{kind} at {t:.1f}" for t, kind in result.events)
-                table.add_row(path.name, f"{result.duration_s:.1f}", *counts, seen)
+        with progress("replaying", len(files), console=errors) as done:
+            for path, result in results():
+                if isinstance(result, Exception):
+                    failed = True
+                    errors.print(_naming(path, result), style="red", markup=False)
+                elif as_json:
+                    typer.echo(json.dumps(result.as_json(str(path))))
+                else:
+                    counts = [str(count) for count in result.counts().values()]
+                    seen = ", ".join(f"{kind} at {t:.1f}" for t, kind in result.events)
+                    table.add_row(path.name, f"{result.duration_s:.1f}", *counts, seen)
+                done()
     finally:
         for replayer in replayers:
             replayer.close()
