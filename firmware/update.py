@@ -207,16 +207,14 @@ class Updater:
 
     def _make_room(self):
         """Remove what does not belong into the slot; see that the rest will fit."""
-        wanted = {}
+        for path in _walk("/" + slots.spare()):
+            name = path.split("/", 2)[2]
+            # Looked up in the file each time: all its paths at once would not fit a scattered heap.
+            if not any(size >= _size(path) for wanted, size, _ in self._files() if wanted == name):
+                os.remove(path)
         needed = 0
         for name, size, _ in self._files():
-            wanted[self._path(name)] = size
-            needed += size + _BLOCK
-        for path in _walk("/" + slots.spare()):
-            if path in wanted and _size(path) <= wanted[path]:
-                needed -= _size(path)
-            else:
-                os.remove(path)
+            needed += size + _BLOCK - _size(self._path(name))
         room = os.statvfs("/")
         free = room[1] * room[3] - _SPARE_BYTES
         if needed > free:

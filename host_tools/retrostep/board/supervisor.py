@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from retrostep.board.radio import BoardRadio
 
 ROM = Path(__file__).resolve().parent / "rom"
-ROM_HEAP = 160_000
+ROM_HEAP = 195_000
 """Bytes of heap that the board's own doubles need, beside the device's."""
 HEADER_BYTES = 16
 TYPICAL_CLOCK_PPM = 6000

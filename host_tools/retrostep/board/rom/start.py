@@ -114,7 +114,7 @@ _device = _start()
 _mount(_device)
 sys.path[:] = ["", ".frozen", "/lib"]
 del sys.argv[:]
-sys.modules["virtual.board"].ballast = _limit_heap(_life["heap"])
+_ballast = _limit_heap(_life["heap"])
 sys.modules["virtual.channel"].send(
     {"event": "boot", "us": sys.modules["virtual.clock"].now_us, "cause": _life["cause"]}
 )

@@ -17,8 +17,9 @@ machine_name = ""
 cpu_hz = 160000000
 wake_ext0 = None
 wake_ext1 = None
-# What keeps the heap at the size that was asked for; given up at the end of a life, whose state must be told.
-ballast = None
+# Kept for the end of a life, whose state must be told, however scattered the firmware has left the heap.
+_RESERVE_BYTES = 32768
+_reserve = None
 
 _CAUSES = {"power_on": 1, "hard": 2, "wdt": 3, "deepsleep": 4, "soft": 5}
 
@@ -125,7 +126,8 @@ _faults = None
 def start(life, chips):
     """Wire everything up. `life` is the supervisor's description of this start; `chips` are on their buses."""
     global rtc_memory, reset_cause, wake_reason, unique_id, mcu, machine_name, _chips
-    global _battery_mv, _battery_pin, _battery_divider, _button, _script, _faults
+    global _reserve, _battery_mv, _battery_pin, _battery_divider, _button, _script, _faults
+    _reserve = bytearray(_RESERVE_BYTES)
     state = life["state"]
     wiring = life["wiring"]
     rtc_memory = bytes.fromhex(state["rtc_memory"])
@@ -189,10 +191,10 @@ def save():
 
 def leave(cause, repl="friendly"):
     """End this life now: "hard", "soft", "wdt" or "deepsleep". Does not return."""
-    global wake_reason, ballast
+    global wake_reason, _reserve
     clock.drop_sources(())
     pins.release_all()
-    ballast = None
+    _reserve = None
     gc.collect()
     if cause != "deepsleep":
         wake_reason = 0
