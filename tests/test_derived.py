@@ -10,6 +10,7 @@ from retrostep import derived
 from retrostep.history import StoredRecords, read_log
 from retrostep.store import Store
 from retrostep.stretches import STRETCH, stretches_of
+from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, Wearer, Wearing
 
 UTC_0_MS = 1_790_000_000_000
 STATUS = {"device_id": "abc", "board": "b", "firmware": "f", "log_id": 1}
@@ -159,6 +160,6 @@ def test_two_logs_of_two_devices_are_told_apart(store):
     derived.derive(store)
     assert_up_to_date(store)
     both = derived.load_stretches(store)
-    one = derived.load_stretches(store, "abc")
+    one = derived.load_stretches(store, Wearer(1, "Ada", None, (Wearing("abc", EVER_UTC_MS, NEVER_UTC_MS),)))
     assert 0 < len(one) < len(both)
     np.testing.assert_array_equal(both[: len(one)], one)

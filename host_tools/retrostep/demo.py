@@ -39,7 +39,7 @@ from retrostep.link import Link, LiveStep
 from retrostep.periods import days
 from retrostep.radio import Backend
 from retrostep.recording import Recording
-from retrostep.report import DIRECTION_STYLES, day_table
+from retrostep.report.terminal import DIRECTION_STYLES, day_table
 from retrostep.store import Store
 from retrostep.stretches import stretches_of
 from retrostep.sync import SyncResult

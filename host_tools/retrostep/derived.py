@@ -7,6 +7,7 @@ made anew the next time. Column by column: docs/database.md.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from retrostep.history import (
 from retrostep.migrations import statements
 from retrostep.store import Store
 from retrostep.stretches import NO_TIME, STRETCH, StretchBuilder
+from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, Wearer, Wearing
 
 # Raised when the same records would give other rows.
 VERSION = 1
@@ -67,6 +69,20 @@ CREATE TABLE events (
     strength INTEGER NOT NULL,
     PRIMARY KEY (log, sequence)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE walk_tests (
+    log INTEGER NOT NULL REFERENCES logs (id),
+    sequence INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    uptime_ms INTEGER NOT NULL,
+    utc_ms INTEGER,
+    outcome TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    reaction_ms INTEGER,
+    walk_ms INTEGER,
+    steps INTEGER NOT NULL,
+    stability REAL,
+    PRIMARY KEY (log, sequence)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE problems (
     log INTEGER NOT NULL REFERENCES logs (id),
     sequence INTEGER NOT NULL,
@@ -78,8 +94,10 @@ CREATE TABLE problems (
     PRIMARY KEY (log, sequence, kind)
 ) STRICT, WITHOUT ROWID;
 """
-_NAMES = ("derivations", "stretches", "stretches_by_time", "events", "problems")
-_CONTENT = ("stretches", "events", "problems")
+_NAMES = ("derivations", "stretches", "stretches_by_time", "events", "walk_tests", "problems")
+_CONTENT = ("stretches", "events", "walk_tests", "problems")
+_EVENT = ("event", "strength")
+_WALK_TEST = ("outcome", "direction", "reaction_ms", "walk_ms", "steps", "stability")
 _COLUMNS = tuple(STRETCH.names or ())
 # Records that are decoded and written in one transaction: some weeks.
 _PORTION_RECORDS = 20_000
@@ -94,7 +112,7 @@ def _nothing(done: int, total: int) -> None:
 def drop(store: Store) -> None:
     """Drop every derived table."""
     with store.transaction() as db:
-        for name in ("problems", "events", "stretches", "derivations"):
+        for name in (*_CONTENT, "derivations"):
             db.execute(f"DROP TABLE IF EXISTS {name}")
 
 
@@ -167,6 +185,7 @@ def _derive_log(store: Store, log: int, device_id: str, begin: int, high: int) -
         builder = StretchBuilder(settled_before)
         stretches: list[NDArray[np.void]] = []
         events: list[tuple[Any, ...]] = []
+        tests: list[tuple[Any, ...]] = []
         problems: list[tuple[Any, ...]] = []
         for found in read_records(device_id, timeline, portion, first):
             if isinstance(found, StepBlock):
@@ -176,7 +195,9 @@ def _derive_log(store: Store, log: int, device_id: str, begin: int, high: int) -
                     (log, found.sequence, found.kind, found.first, found.last, found.steps, found.text)
                 )
             elif found.content["kind"] == "event":
-                events.append(_event(log, found))
+                events.append(_row(log, found, _EVENT))
+            elif found.content["kind"] == "walk_test":
+                tests.append(_row(log, found, _WALK_TEST))
         stretches += builder.finish()
         if builder.settled_boundary is not None:
             settled = builder.settled_boundary
@@ -195,6 +216,7 @@ def _derive_log(store: Store, log: int, device_id: str, begin: int, high: int) -
                     ((log, *_with_nulls(row)) for row in rows.tolist()),
                 )
             db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", events)
+            db.executemany("INSERT INTO walk_tests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tests)
             db.executemany("INSERT INTO problems VALUES (?, ?, ?, ?, ?, ?, ?)", problems)
             db.execute(
                 "INSERT OR REPLACE INTO derivations SELECT ?1, ?2, count(*), ?3, ?4 FROM records"
@@ -216,53 +238,89 @@ def _expected(store: Store, log: int, begin: int) -> int | None:
     return None if before["last"] is None else before["last"] + 1
 
 
-def _event(log: int, found: Happening) -> tuple[Any, ...]:
-    content = found.content
-    return (
-        log,
-        found.sequence,
-        found.boot.sequence,
-        found.uptime_ms,
-        found.utc_ms,
-        content["event"],
-        content["strength"],
-    )
+def _row(log: int, found: Happening, names: tuple[str, ...]) -> tuple[Any, ...]:
+    where = (log, found.sequence, found.boot.sequence, found.uptime_ms, found.utc_ms)
+    return where + tuple(found.content[name] for name in names)
 
 
 def _with_nulls(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(None if value == NO_TIME else value for value in row)
 
 
+def worn_devices(store: Store, wearer: Wearer | None) -> set[str]:
+    """The devices a wearer ever wore; None: all."""
+    if wearer is None:
+        return {device["id"] for device in store.rows("SELECT id FROM devices")}
+    return {worn.device_id for worn in wearer.wearings}
+
+
+def _wearings(store: Store, wearer: Wearer | None) -> list[Wearing]:
+    if wearer is not None:
+        return list(wearer.wearings)
+    devices = sorted(worn_devices(store, None))
+    return [Wearing(device, EVER_UTC_MS, NEVER_UTC_MS) for device in devices]
+
+
 def load_stretches(
-    store: Store, device_id: str | None = None, since_utc_ms: int | None = None
+    store: Store, wearer: Wearer | None = None, since_utc_ms: int = EVER_UTC_MS
 ) -> NDArray[np.void]:
-    """Stretches as the tables hold them, in order; of one device, from a time on (undated ones always come)."""
+    """Stretches as the tables hold them: a wearer's (None: all), from a time on (undated ones always come)."""
     columns = ", ".join(f"coalesce(s.{name}, {NO_TIME}) AS {name}" for name in _COLUMNS)
-    rows = store.rows(
-        f"SELECT {columns} FROM stretches s JOIN logs l ON l.id = s.log"
-        " WHERE (?1 IS NULL OR l.device_id = ?1)"
-        " AND (?2 IS NULL OR s.start_utc_ms >= ?2 OR s.start_utc_ms IS NULL)"
-        " ORDER BY s.log, s.sequence, s.step",
-        (device_id, since_utc_ms),
+    query = (
+        f"SELECT {columns} FROM stretches s JOIN logs l ON l.id = s.log WHERE l.device_id = :device"
+        " AND (s.start_utc_ms >= max(:since, :from) AND s.start_utc_ms < :until OR s.start_utc_ms IS NULL"
+        "  AND coalesce(s.earliest_utc_ms, :ever) >= :since AND coalesce(s.latest_utc_ms, :never) <= :until)"
+        " ORDER BY s.log, s.sequence, s.step"
     )
-    return np.fromiter((tuple(row) for row in rows), STRETCH)
+    found = []
+    for worn in _wearings(store, wearer):
+        values = {
+            "device": worn.device_id,
+            "since": worn.since_utc_ms,
+            "until": worn.until_utc_ms,
+            "from": since_utc_ms,
+            "ever": EVER_UTC_MS,
+            "never": NEVER_UTC_MS,
+        }
+        found.append(np.fromiter((tuple(row) for row in store.rows(query, values)), STRETCH))
+    return np.concatenate(found) if found else np.empty(0, STRETCH)
 
 
-def load_problems(store: Store, device_id: str | None = None) -> list[Problem]:
+def _load(store: Store, table: str, wearer: Wearer | None) -> Iterator[sqlite3.Row]:
+    """Rows of a table of happenings, a wearer's (None: all), by time, undated ones first."""
+    whose = wearer or Wearer(0, "", None, tuple(_wearings(store, None)))
+    query = (
+        f"SELECT e.*, l.device_id FROM {table} e JOIN logs l ON l.id = e.log ORDER BY e.utc_ms, e.sequence"
+    )
+    for row in store.rows(query):
+        if whose.wore(row["device_id"], row["utc_ms"]) if row["utc_ms"] else whose.always(row["device_id"]):
+            yield row
+
+
+def load_events(store: Store, wearer: Wearer | None = None) -> list[tuple[int | None, str]]:
+    """(UTC ms or None, kind) of each event, a wearer's (None: all)."""
+    return [(row["utc_ms"], row["kind"]) for row in _load(store, "events", wearer)]
+
+
+def load_walk_tests(store: Store, wearer: Wearer | None = None) -> list[sqlite3.Row]:
+    """The rows of walk_tests, a wearer's (None: all)."""
+    return list(_load(store, "walk_tests", wearer))
+
+
+def load_problems(store: Store) -> list[Problem]:
     """What a person should know of the logs."""
     found: list[Problem] = []
     for log in store.logs():
-        if device_id in (None, log["device_id"]):
-            found += explained(
-                Problem(
-                    log["device_id"],
-                    row["sequence"],
-                    row["kind"],
-                    row["first"],
-                    row["last"],
-                    row["steps"],
-                    row["text"],
-                )
-                for row in store.rows("SELECT * FROM problems WHERE log = ? ORDER BY sequence", (log["id"],))
+        found += explained(
+            Problem(
+                log["device_id"],
+                row["sequence"],
+                row["kind"],
+                row["first"],
+                row["last"],
+                row["steps"],
+                row["text"],
             )
+            for row in store.rows("SELECT * FROM problems WHERE log = ? ORDER BY sequence", (log["id"],))
+        )
     return found

@@ -46,6 +46,10 @@ class Wearer:
             for one in self.wearings
         )
 
+    def always(self, device_id: str) -> bool:
+        """Did nobody else ever wear that device?"""
+        return Wearing(device_id, EVER_UTC_MS, NEVER_UTC_MS) in self.wearings
+
 
 def wearers(store: Store) -> list[Wearer]:
     """All wearers, by name."""
