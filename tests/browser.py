@@ -48,8 +48,8 @@ class Browser:
         )
         os.close(self._to_child)
         os.close(self._from_child)
-        self._out = open(ours_out, "wb", buffering=0)  # noqa: SIM115
-        self._in = open(ours_in, "rb", buffering=0)  # noqa: SIM115
+        self._out = os.fdopen(ours_out, "wb", buffering=0)
+        self._in = os.fdopen(ours_in, "rb", buffering=0)
         self._pending = b""
         self._number = 0
         self._session = None

@@ -19,9 +19,14 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from retrostep.history import Record, steplog, steplog_decoder
+from retrostep.device_tree import use_device_code
+from retrostep.history import Record
 from retrostep.store import Store, StoreError
 from retrostep.wearers import add_wearer, assign
+
+use_device_code()
+
+from firmware import steplog, steplog_decoder, walktest  # noqa: E402
 
 FORWARD, BACKWARD, SIDEWAYS, UNKNOWN = range(4)
 ZONE = "Europe/Berlin"
@@ -87,6 +92,12 @@ class _Log:
     def battery(self, at_ms: int, battery_mv: int) -> None:
         self.add(steplog.BATTERY, steplog.encode_battery(self._tag, at_ms, battery_mv))
 
+    def walk_test(self, go_ms: int, reaction_ms: int, walk_ms: int, steps: int, stability: int) -> None:
+        test = walktest.WalkTest("waist")
+        test.outcome, test.direction, test.go_ms = walktest.DONE, BACKWARD, go_ms
+        test.reaction_ms, test.walk_ms, test.steps, test.stability = reaction_ms, walk_ms, steps, stability
+        self.add(steplog.WALK_TEST, test.encode(self._tag))
+
     def fault(self, at_ms: int, kind: int, count: int) -> None:
         self.add(steplog.FAULT, steplog.encode_fault(self._tag, at_ms, kind, count))
 
@@ -119,6 +130,7 @@ class _Wearer:
         self._days = days
         self._zone = ZoneInfo(ZONE)
         self._battery_mv = 4_150
+        self._tested = 0
         self._away = self._weeks_away()
 
     def _weeks_away(self) -> set[int]:
@@ -167,6 +179,9 @@ class _Wearer:
         if dice.random() < 0.01:
             log.fault(now_ms, steplog.FAULT_OVERRUN, dice.randrange(5, 90))
         now_ms = self._walk(now_ms, FORWARD, 60 * dice.uniform(2, 5), shape, placement)
+        if placement == _WAIST and on.toordinal() - self._tested > 12 and at.hour < 12:
+            self._tested = on.toordinal()
+            now_ms = self._walk_test(now_ms + 40_000, shape)
         left_s = 60 * shape.back_minutes * (0.5 if at.hour > 12 else 1)
         while left_s > 20:
             block_s = min(left_s, 60 * dice.uniform(0.6, 2 + 3 * shape.progress))
@@ -181,6 +196,18 @@ class _Wearer:
             # Synced when back at home.
             now_ms += dice.randrange(30_000, 400_000)
             log.anchor(round(now_ms * _DRIFT), begin_utc_ms + now_ms, steplog.SOURCE_HOST)
+
+    def _walk_test(self, go_ms: int, shape: _Shape) -> int:
+        """A 3-metre test; returns when it was over."""
+        walk_ms = round(1000 * (7.4 - 2.9 * shape.progress - 0.25 * shape.form + self._dice.gauss(0, 0.2)))
+        reaction_ms, steps = (
+            self._dice.randrange(250, 700),
+            round(walk_ms / 1000 * shape.cadence(BACKWARD) / 60),
+        )
+        stability = round(shape.stability(BACKWARD))
+        self._log.flush()
+        self._log.walk_test(go_ms, reaction_ms, walk_ms, steps, stability)
+        return go_ms + reaction_ms + walk_ms
 
     def _walk(self, begin_ms: int, direction: int, seconds: float, shape: _Shape, placement: int) -> int:
         """Steps of one direction, after a pause or a turn; returns when the last one was."""

@@ -34,7 +34,8 @@ def figure(width_in: float, height_in: float, ink: str = INK, **options: Any) ->
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.alpha": 0.3,
+        "grid.color": ink,
+        "grid.alpha": 0.15,
         "hatch.linewidth": 0.7,
         "legend.frameon": False,
     }

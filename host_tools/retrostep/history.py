@@ -417,7 +417,7 @@ def explained(problems: Iterable[Problem]) -> list[Problem]:
     rest = [
         problem
         for problem in found
-        if problem.kind in ("fault", "unreadable")
+        if problem.kind not in ("missing", "full")
         or (
             problem.kind == "missing"
             and not any(begin <= problem.first and problem.last <= end for begin, end in spans)

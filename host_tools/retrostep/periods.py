@@ -174,7 +174,7 @@ def days(
         ("stability_sum", "stability_sum"),
         ("stability_steps", "stability_steps"),
     ):
-        sums = np.bincount(cell, stretches[of], size).reshape(len(periods), -1).tolist()
+        sums = np.bincount(cell, stretches[of], size).reshape(len(periods), len(steplog.DIRECTIONS)).tolist()
         for one, values in zip(periods, sums, strict=True):
             number = float if name == "stability_sum" else round
             setattr(one, name, dict(zip(steplog.DIRECTIONS, map(number, values), strict=True)))

@@ -71,7 +71,7 @@ def register(app: typer.Typer) -> None:
         pdf: Path | None = typer.Option(None, "--pdf", help="Write a PDF, too."),
         as_json: bool = JSON,
     ) -> None:
-        """A page about what was walked: by day, week and month, with plots; opens in any browser, without a network."""
+        """A page about what was walked: by day, week and month, with plots; any browser shows it, offline."""
         summary = read_summary(db, wearer, zone, _now_utc_ms(), _day(since), _day(until))
         written = []
         if out is not None or not (as_json or png or pdf):

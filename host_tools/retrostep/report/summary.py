@@ -18,7 +18,7 @@ RECENT_DAYS = 28
 
 @dataclass(frozen=True)
 class WalkTest:
-    """A 3-metre backward walk test that was finished: seconds from the first movement to the last contact."""
+    """A 3-metre backward walk test that was finished: seconds from the first lift of a foot to the last contact."""
 
     utc_ms: int
     seconds: float
@@ -127,13 +127,17 @@ def summarize(
 
     The derived tables must be up to date (derived.derive).
     """
-    today = Calendar(zone).day(now_utc_ms)
+    calendar = Calendar(zone)
+    today = calendar.day(now_utc_ms)
     found = days(derived.load_stretches(store, wearer), zone, derived.load_events(store, wearer))
-    dated = [
-        one
-        for one in found
-        if one.first and (since is None or one.first >= since) and (until is None or one.first <= until)
-    ]
+
+    def asked(day: date) -> bool:
+        return (since is None or day >= since) and (until is None or day <= until)
+
+    def within(utc_ms: int) -> bool:
+        return asked(calendar.day(utc_ms))
+
+    dated = [one for one in found if one.first and asked(one.first)]
     undated = next((one for one in found if one.first is None), None)
     worn = derived.worn_devices(store, wearer)
     devices = [device for device in store.devices() if device["id"] in worn]
@@ -151,11 +155,9 @@ def summarize(
         months=merged(dated, month_of),
         undated=undated if since is None and until is None else None,
         tests=[
-            WalkTest(
-                row["utc_ms"], (row["reaction_ms"] + row["walk_ms"]) / 1000, row["steps"], row["stability"]
-            )
+            WalkTest(row["utc_ms"], row["walk_ms"] / 1000, row["steps"], row["stability"])
             for row in derived.load_walk_tests(store, wearer)
-            if row["utc_ms"] and row["walk_ms"] is not None and row["direction"] == "backward"
+            if row["utc_ms"] and row["outcome"] == "done" and within(row["utc_ms"])
         ],
         plan=kept,
         problems=[one for one in derived.load_problems(store) if one.device_id in worn],

@@ -12,7 +12,7 @@ from retrostep.periods import Period
 from retrostep.report.summary import Summary
 
 DIRECTION_STYLES = {"forward": "green", "backward": "cyan", "sideways": "magenta", "unknown": "dim"}
-_BAR_COLUMNS = 24
+_BAR_COLUMNS = 16
 
 
 def day_table(days: list[Period], title: str = "Steps by day") -> Table:
@@ -80,7 +80,7 @@ def week_table(summary: Summary) -> Table:
     week = [
         by_day.get(day, Period(day, day)) for day in (first + timedelta(days=offset) for offset in range(7))
     ]
-    most = max(max(one.minutes["backward"] for one in week), 1.0)
+    most = max(1.0, *(one.minutes["backward"] for one in week))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("day", no_wrap=True)
     table.add_column("back min", justify="right", style=DIRECTION_STYLES["backward"])
