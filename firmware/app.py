@@ -154,6 +154,8 @@ class Device:
         self._calibration = Calibration(placement, self._rate_millihz)
         # The 3-metre test that is under way, and the record of the last one.
         self.test = self.tested = None
+        self._plan = None
+        self._follow_plan()
         self._wear = WearWatch()
         self._clip_doubted = False
         self._cue_policy = self._make_cue_policy()
@@ -267,11 +269,21 @@ class Device:
     def apply_settings(self, names):
         """A host has changed these settings: tell whoever keeps one (but those of settings._AT_START)."""
         self._cues.strength = self.settings["motor_percent"]
+        if "plan" in names:
+            self._follow_plan()
         if "mounting" in names:
             self._mounting = _mounting(self.settings["mounting"])
             self._clip_doubted = False
             self._cue_policy = self._make_cue_policy()
             self._renew_pipeline()
+
+    def _follow_plan(self):
+        if self.settings["plan"]:
+            from firmware.plan import Plan
+
+            self._plan = Plan(self.settings, self.clock)
+        else:
+            self._plan = None
 
     def walk_test(self, action):
         """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
@@ -324,6 +336,10 @@ class Device:
             self.logbook.add_step(contact_ms, direction, confidence, stability)
             if self.test is not None:
                 self.test.take_step(contact_index, contact_ms, direction, stability)
+            if self._plan is not None:
+                pattern = self._plan.take_step(contact_ms, direction)
+                if pattern and self.test is None and self._cues.play(pattern):
+                    self.logbook.add_cue(contact_ms, steplog.PATTERNS.index(pattern))
             self._link.live_step(contact_ms, direction, confidence, stability)
             self.radio.live_step(contact_ms, direction, confidence, stability)
         for index, kind, detail in self._pipeline.take_events():

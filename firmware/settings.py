@@ -9,6 +9,7 @@
     utc_offset_min  local time minus UTC in minutes, -720..840
     pace_per_min    steps a minute of the metronome while walking backward, 40..200, or 0 = none
     low_battery_mv  the battery is called low below it, 2500..4200, or 0 = never
+    plan            null, or the training plan: six whole numbers, see plan.py
     log_bytes       room for the step log, 65,536 .. 16,000,000
     update_key      hex text of 32 bytes: signs updates (firmware/update.py). Set once, by the first host that pairs
 
@@ -72,6 +73,15 @@ def minutes_of(text):
     return hours * 60 + minutes if hours < 24 and minutes < 60 else None
 
 
+def _plan(value):
+    if value is None:
+        return True
+    # Loaded only where there is a plan.
+    from firmware.plan import fits
+
+    return fits(value)
+
+
 # name: (default, least, most, other numbers that are allowed), or (default, what is valid, that in words).
 _RULES = {
     "placement": ("waist", _placement, "one of waist, shoe, pocket"),
@@ -84,6 +94,7 @@ _RULES = {
     "pace_per_min": (0, 40, 200, 0),
     "low_battery_mv": (3500, 2500, 4200, 0),
     "log_bytes": (1_700_000, 65_536, 16_000_000),
+    "plan": (None, _plan, "null or six whole numbers as docs/training-plan.md says"),
     "update_key": (None, _key, "64 hex digits"),
 }
 # Never told to anybody: a host sees only whether they are set.
