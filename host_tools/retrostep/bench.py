@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrostep import instruction_count, interpreter
+from retrostep import diary, instruction_count, interpreter
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.demo import device_settings
@@ -27,6 +28,9 @@ from retrostep.replay import Replayer
 from retrostep.store import Store
 from retrostep.sync import sync
 from retrostep.walker import Walk
+
+# The command, start-up of the interpreter included.
+RUN = "from retrostep.cli import main; main()"
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,20 @@ def instructions() -> Iterator[Figure]:
         yield Figure(f"instructions_a_sample_{placement}", value, "instructions", limit)
 
 
+def reports() -> Iterator[Figure]:
+    """A report of a year and of ten, from raw records that nobody has looked at before."""
+    for years, limit_s in ((1, 5), (10, 30)):
+        with tempfile.TemporaryDirectory(prefix="retrostep-bench-") as name:
+            database, page = Path(name) / "db.sqlite3", Path(name) / "report.html"
+            with Store(database) as store:
+                diary.fill(store, years)
+            command = [sys.executable, "-c", RUN, "report", str(page), "--db", str(database)]
+            started = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            yield Figure(f"report_of_years_{years}", time.perf_counter() - started, "s", limit_s)
+            yield Figure(f"report_page_of_years_{years}", page.stat().st_size / 1e6, "MB", 3)
+
+
 def figures() -> Iterator[Figure]:
     """Every figure, measured one after the other."""
     for placement in ("waist", "shoe"):
@@ -133,6 +151,7 @@ def figures() -> Iterator[Figure]:
     yield from instructions()
     yield from board_hour()
     yield from flash_wear()
+    yield from reports()
 
 
 def main() -> int:
