@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from firmware import steplog
 from retrostep import cli
-from retrostep.exchange import import_file
+from retrostep.derived import derive
+from retrostep.device_tree import device_root
+from retrostep.exchange import KEPT, import_file
 from retrostep.migrations import MIGRATIONS, SCHEMA_VERSION, create
 from retrostep.store import Store, StoreError
 from retrostep.wearers import NEVER_UTC_MS, WearerUnknown, add_wearer, assign, find_wearer, wearers
@@ -288,3 +290,18 @@ def test_the_derived_tables_are_made_anew_by_command(tmp_path):
     first = run("db", "rebuild", "--db", path).stdout
     assert first.startswith("38 stretches")
     assert run("db", "rebuild", "--db", path).stdout == first
+
+
+def test_everything_that_is_kept_for_good_is_exported_and_documented(tmp_path):
+    with Store(tmp_path / "db.sqlite3") as store:
+        tables = [row["name"] for row in store.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        page = (device_root() / "docs" / "database.md").read_text(encoding="utf-8")
+        for table in tables:
+            assert f"`{table}`" in page
+            for column in store.rows("SELECT name FROM pragma_table_info(?)", (table,)):
+                assert f"`{column['name']}`" in page, (table, column["name"])
+        assert sorted(tables) == sorted(KEPT)
+        derive(store)
+        for row in store.rows("SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c"):
+            if row[0] not in (*KEPT, "derivations"):
+                assert f"`{row[1]}`" in page, tuple(row)
