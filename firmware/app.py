@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import random
+import sys
 import time
 from binascii import hexlify, unhexlify
 from sys import implementation
@@ -34,9 +35,6 @@ from firmware.settings import Settings
 from firmware.wear import WearWatch
 
 LOG_FOLDER = "/log"
-# Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
-_RESERVE_BYTES = const(131_072)
-_LEAST_LOG_BYTES = const(32_768)
 _HEALTHY_AFTER_MS = const(60_000)
 # An application on trial is the good one after so long.
 _TRUSTED_AFTER_MS = const(5 * 60_000)
@@ -58,16 +56,6 @@ _DANGERS = ("unstable", "stumble", "fall")
 _CALIBRATION_CUES = {STANDING: "calibrating", WALKING: "walk_now", DONE: "calibrated", FAILED: "error"}
 
 
-def _reset_cause():
-    """Index into steplog.RESET_CAUSES."""
-    names = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")
-    cause = machine.reset_cause()
-    for index, name in enumerate(names):
-        if cause == getattr(machine, name):
-            return index
-    return len(names)
-
-
 def _mounting(text):
     """The stored calibration, or None: not calibrated, or not readable (said so, then treated the same)."""
     if text is None:
@@ -79,48 +67,12 @@ def _mounting(text):
         return None
 
 
-def _installed_model(placement):
-    """The learned model (docs/training.md) for the waist; None: there is none, or it can't be used."""
-    try:
-        os.stat("/model.py")
-    except OSError:
-        return None
-    if placement != "waist":
-        return None
-    from firmware.installed_model import load
-
-    return load()
-
-
-def _make_motor():
-    """What vibrates on this board, or stands in for it: run(percent), stop(), deinit()."""
-    if board.HAPTIC == "pwm":
-        from pwm_motor import PWMMotor
-
-        return PWMMotor(machine.Pin(board.MOTOR_PIN))
-    from no_motor import NoMotor
-
-    return NoMotor()
-
-
-def _log_budget(wanted_bytes):
-    """`wanted_bytes`, or less where the volume is smaller: so that what must go is told before it goes."""
-    _, fragment_bytes, blocks, free = os.statvfs("/")[:4]
-    if free > blocks:
-        # littlefs may count blocks twice, and then says that less than none is free.
-        free = 0
-    try:
-        used = sum([os.stat(LOG_FOLDER + "/" + name)[6] for name in os.listdir(LOG_FOLDER)])
-    except OSError:
-        # There is no log yet.
-        used = 0
-    return min(wanted_bytes, max(used + free * fragment_bytes - _RESERVE_BYTES, _LEAST_LOG_BYTES))
-
-
 class Device:
     """Everything that runs on one board. safe: nothing is measured; cable, radio and log work."""
 
     def __init__(self, safe=False):
+        from firmware import startup
+
         self._safe = safe
         self.settings = Settings()
         self.clock = Clock(time.ticks_us, time.ticks_diff)
@@ -131,7 +83,7 @@ class Device:
         self._rate_millihz = self._driver.RATE_MILLIHZ
         self._model = None
         if self._driver.HAS_GYROSCOPE:
-            self._model = _installed_model(placement)
+            self._model = startup.installed_model(placement)
         elif placement == "shoe":
             print("app: a shoe's steps need a gyroscope; %s has none" % board.IMU)
         self._pipeline = Pipeline(placement, self._mounting, self._rate_millihz, self._model)
@@ -139,17 +91,17 @@ class Device:
             LOG_FOLDER,
             self.clock.uptime_ms,
             random.getrandbits(32),
-            _reset_cause(),
+            startup.reset_cause(),
             steplog.PLACEMENTS.index(placement),
             VERSION,
             self._pipeline.model_id,
             board.NAME,
-            _log_budget(self.settings["log_bytes"]),
+            startup.log_budget(self.settings["log_bytes"], LOG_FOLDER),
         )
         self._led = None
         if board.LED_PIN is not None:
             self._led = machine.Pin(board.LED_PIN, machine.Pin.OUT, value=1 - board.LED_ON)
-        self._motor = _make_motor()
+        self._motor = startup.make_motor()
         self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
         self._calibration = Calibration(placement, self._rate_millihz)
         # The 3-metre test that is under way, and the record of the last one.
@@ -178,6 +130,9 @@ class Device:
         self._restart_wanted = False
         self._recall_time()
         self._tell_crash()
+        # Nothing in it is needed any more, and the heap is small.
+        del sys.modules["firmware.startup"]
+        delattr(sys.modules["firmware"], "startup")
 
     def _tell_crash(self):
         try:
