@@ -367,7 +367,7 @@ def test_the_command_line_syncs_shows_and_reports(image, tmp_path, two_minutes):
     (day,) = report["days"]
     assert day["steps"]["backward"] == status["device"]["backward_steps"]
     assert day["steps"]["forward"] == status["device"]["forward_steps"]
-    text = runner.invoke(cli.app, ["report", "--db", db]).stdout
+    text = runner.invoke(cli.app, ["report", str(tmp_path / "report.html"), "--db", db]).stdout
     assert "backward" in text
 
 
