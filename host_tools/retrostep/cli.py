@@ -24,11 +24,13 @@ from retrostep.commands import (
     export,
     flash,
     log,
+    plan,
     radio,
     record,
     replay,
     report,
     settings,
+    test3m,
     train,
 )
 
@@ -73,6 +75,7 @@ for module in (
     radio,
     bonds,
     settings,
+    test3m,
     report,
     export,
     doctor,
@@ -84,6 +87,7 @@ for module in (
     board_check,
     flash,
     log,
+    plan,
     database,
 ):
     module.register(app)

@@ -12,6 +12,7 @@ from retrostep.logfiles import LogFilesError
 from retrostep.recording import RecordingError
 from retrostep.replay import ReplayError
 from retrostep.store import StoreError
+from retrostep.training_plan import PlanRefused
 from retrostep.wearers import WearerUnknown
 
 EXPECTED = (
@@ -26,4 +27,4 @@ EXPECTED = (
     ReplayError,
     StoreError,
 )
-BAD_INPUT = (ExportUnsuitable, ImportRefused, LogFilesError, RecordingError, WearerUnknown)
+BAD_INPUT = (ExportUnsuitable, ImportRefused, LogFilesError, PlanRefused, RecordingError, WearerUnknown)

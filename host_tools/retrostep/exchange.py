@@ -20,7 +20,7 @@ from retrostep.store import Store, StoreError
 
 FORMAT = "retrostep-database"
 # In the order in which one may refer to the other.
-KEPT = ("devices", "logs", "records", "wearers", "wearings")
+KEPT = ("devices", "logs", "records", "wearers", "wearings", "plans")
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _CONFLICT = """
 SELECT l.device_id, theirs.sequence
@@ -54,6 +54,12 @@ _MERGE = (
     " JOIN other.wearers v ON v.id = t.wearer JOIN wearers w ON w.name = v.name"
     " WHERE NOT EXISTS (SELECT 1 FROM wearings o WHERE o.device_id = t.device_id"
     "  AND o.since_utc_ms < t.until_utc_ms AND o.until_utc_ms > t.since_utc_ms)",
+    # Ours stay, too, where both begin on one day.
+    "INSERT INTO plans (wearer, first_day, first_minutes, minutes, weeks, steps, weekdays, cadence_per_min,"
+    " warm_up_min, cool_down) SELECT w.id, p.first_day, p.first_minutes, p.minutes, p.weeks, p.steps, p.weekdays,"
+    " p.cadence_per_min, p.warm_up_min, p.cool_down FROM other.plans p"
+    " LEFT JOIN other.wearers v ON v.id = p.wearer LEFT JOIN wearers w ON w.name = v.name"
+    " WHERE true ON CONFLICT DO NOTHING",
 )
 
 

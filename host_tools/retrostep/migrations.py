@@ -48,6 +48,23 @@ CREATE TABLE wearings (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX records_but_steps ON records (log, sequence) WHERE kind <> 2;
 """,
+    # 3: training plans.
+    """
+CREATE TABLE plans (
+    id INTEGER PRIMARY KEY,
+    wearer INTEGER REFERENCES wearers (id) ON DELETE CASCADE,
+    first_day TEXT NOT NULL,
+    first_minutes INTEGER NOT NULL,
+    minutes INTEGER NOT NULL,
+    weeks INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    weekdays INTEGER NOT NULL,
+    cadence_per_min INTEGER NOT NULL,
+    warm_up_min INTEGER NOT NULL,
+    cool_down INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX plans_by_day ON plans (coalesce(wearer, 0), first_day);
+""",
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

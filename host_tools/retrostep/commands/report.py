@@ -14,6 +14,7 @@ from retrostep.commands.connection import JSON
 from retrostep.commands.reading import DB, WEARER, ZONE, derive_with_bar, zone_named
 from retrostep.report.summary import Summary, summarize
 from retrostep.store import Store, StoreError, default_path
+from retrostep.training_plan import plans
 from retrostep.wearers import find_wearer
 
 DEFAULT_PAGE = Path("retrostep-report.html")
@@ -35,7 +36,7 @@ def read_summary(
         whose = find_wearer(store, wearer)
         derive_with_bar(store)
         in_zone = zone_named(zone or (whose.zone if whose else None))
-        return summarize(store, whose, in_zone, now_utc_ms, None, since, until)
+        return summarize(store, whose, in_zone, now_utc_ms, plans(store, whose) or None, since, until)
 
 
 def _now_utc_ms() -> int:
