@@ -21,8 +21,8 @@ help:  ## list the targets
 setup: $(READY) $(STUBS)  ## make the virtual environment with every pinned package
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-		|| { echo "found $$($(PYTHON) --version), expected Python 3.10 or newer: set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "found $$($(PYTHON) --version), expected Python 3.11 or newer: set PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 		|| { echo "no virtual environment could be made: on Debian, apt-get install python3-venv"; exit 1; }
 	@echo "installing the pinned packages into $(VENV) ..."
