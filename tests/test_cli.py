@@ -77,6 +77,12 @@ def run(*arguments, **options):
     )
 
 
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path, monkeypatch):
+    """Nobody's real database is read or made."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
 @pytest.fixture(scope="module")
 def year(tmp_path_factory):
     """The database of a made-up wearer's year."""

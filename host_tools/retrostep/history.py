@@ -74,8 +74,9 @@ class StoredRecords:
             return iter(())
         if found["records"] == found["high"] - found["low"] + 1:
             return self._read(
-                "SELECT * FROM (SELECT * FROM records WHERE log = ?1 AND kind <> 2"
-                " UNION SELECT * FROM records WHERE log = ?1 AND sequence = ?2) ORDER BY sequence",
+                "SELECT * FROM (SELECT * FROM records WHERE log = ? AND kind <> 2"
+                " UNION SELECT * FROM records WHERE log = ? AND sequence = ?) ORDER BY sequence",
+                self._log,
                 found["low"],
             )
         return self._read(

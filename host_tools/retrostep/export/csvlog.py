@@ -327,6 +327,10 @@ def import_csv(path: Path, db: Path) -> Imported:
 
     Wearers named in it are added and get their devices. Raises ImportRefused, StoreError.
     """
+    if not path.is_file():
+        raise ImportRefused(
+            f"{path} can't be read: no such file. Expected a CSV that `retrostep export` wrote"
+        )
     steps = 0
     runs_by_device: dict[str, list[tuple[str | None, int]]] = {}
 
