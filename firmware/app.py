@@ -26,9 +26,9 @@ from firmware.cues import CuePlayer, CuePolicy
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 from firmware.link import protocol
-from firmware.link.bonds import Bonds
 from firmware.link.cable import CableLink
-from firmware.link.radio import RadioLink
+from firmware.link.session import live_cue, live_step
+from firmware.link.windows import Windows
 from firmware.logbook import Logbook
 from firmware.sampling import Sampler
 from firmware.settings import Settings
@@ -125,7 +125,7 @@ class Device:
             self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_us
         )
         self._link = CableLink(self)
-        self.radio = RadioLink(self, Bonds(), self.clock.uptime_ms, self._on_radio_window)
+        self.radio = Windows(self, self.clock.uptime_ms, self._on_pairing, getattr(board, "charging", None))
         self._updater = None
         self._restart_wanted = False
         self._recall_time()
@@ -161,9 +161,9 @@ class Device:
             self._confirm_clip()
 
     def _on_hold(self):
-        self.radio.open_window()
+        self.radio.open_pairing()
 
-    def _on_radio_window(self):
+    def _on_pairing(self):
         self._cues.play("pairing_open")
 
     def _confirm_clip(self):
@@ -294,9 +294,10 @@ class Device:
             if self._plan is not None:
                 pattern = self._plan.take_step(contact_ms, direction)
                 if pattern and self.test is None and self._cues.play(pattern):
-                    self.logbook.add_cue(contact_ms, steplog.PATTERNS.index(pattern))
-            self._link.live_step(contact_ms, direction, confidence, stability)
-            self.radio.live_step(contact_ms, direction, confidence, stability)
+                    self._note_cue(contact_ms, pattern)
+            message = live_step(contact_ms, direction, confidence, stability)
+            self._link.live(message)
+            self.radio.live_step(contact_ms, message)
         for index, kind, detail in self._pipeline.take_events():
             if kind == "bout_closed":
                 direction, steps, first_index, last_index = detail
@@ -305,6 +306,7 @@ class Device:
                     self._sample_clock.ms_at(last_index),
                 )
                 self.logbook.add_bout(direction, None, steps, max(first_ms, 0), max(last_ms, 0))
+                self.radio.note_bout(last_ms - first_ms)
             elif kind in steplog.EVENTS:
                 at_ms = max(self._sample_clock.ms_at(index), 0)
                 self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), min(detail or 0, 100))
@@ -315,7 +317,15 @@ class Device:
                 # A buzz would disturb the wearer, and shake the clip.
                 continue
             if pattern is not None and self._cues.play(pattern):
-                self.logbook.add_cue(max(self._sample_clock.ms_at(index), 0), steplog.PATTERNS.index(pattern))
+                self._note_cue(max(self._sample_clock.ms_at(index), 0), pattern)
+
+    def _note_cue(self, at_ms, pattern):
+        """The wearer felt a pattern for what happened at `at_ms`: log it, tell who listens."""
+        number = steplog.PATTERNS.index(pattern)
+        self.logbook.add_cue(at_ms, number)
+        message = live_cue(at_ms, number)
+        self._link.live(message)
+        self.radio.live(message)
 
     def _on_gap(self):
         """Samples are missing: settle what is known with the times known so far, then start anew."""
@@ -421,6 +431,7 @@ class Device:
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
             self.logbook.flush_if_due()
             self.logbook.remove_erased()
+            self.radio.tick()
             if self._battery and self.clock.uptime_ms() >= battery_due_ms:
                 battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
                 self.logbook.add_battery(self._battery_mv())
@@ -462,7 +473,6 @@ class Device:
             *([] if self._safe else [self._sampler.run()]),
             self._cues.run(),
             self._link.run(),
-            self.radio.run(),
             self._button.run(),
             self._housekeeping(),
         )

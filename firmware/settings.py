@@ -10,6 +10,9 @@
     pace_per_min    steps a minute of the metronome while walking backward, 40..200, or 0 = none
     low_battery_mv  the battery is called low below it, 2500..4200, or 0 = never
     plan            null, or the training plan: six whole numbers, see plan.py
+    radio_every_min a window of the radio every so many minutes, 5..1440, or 0 = none
+    radio_after_walk_min   a window after each walk that brings the walking to so many minutes, 1..240, or 0 = none
+    step_length_mm  for the speed that fitness apps show, 100..1500, or 0 = unknown
     log_bytes       room for the step log, 65,536 .. 16,000,000
     update_key      hex text of 32 bytes: signs updates (firmware/update.py). Set once, by the first host that pairs
 
@@ -93,6 +96,9 @@ _RULES = {
     "utc_offset_min": (0, -720, 840),
     "pace_per_min": (0, 40, 200, 0),
     "low_battery_mv": (3500, 2500, 4200, 0),
+    "radio_every_min": (0, 5, 1440, 0),
+    "radio_after_walk_min": (5, 1, 240, 0),
+    "step_length_mm": (0, 100, 1500, 0),
     "log_bytes": (1_700_000, 65_536, 16_000_000),
     "plan": (None, _plan, "null or six whole numbers as docs/training-plan.md says"),
     "update_key": (None, _key, "64 hex digits"),

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from firmware.charge import charge_percent
 from firmware.link import packets, protocol
 from firmware.link.bonds import LIMIT, Bonds
-from firmware.link.radio import TRUST_MS, WINDOW_MS, charge_percent
-from retrostep import flash, radio
+from firmware.link.windows import TRUST_MS, WINDOW_MS
+from retrostep import radio
 from retrostep.board import BoardError, VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.cli import app
@@ -391,13 +392,6 @@ def test_ble_radio_is_off_once_the_app_was_stopped(desk):
     serial.write(b"\x03")
     serial.read_until(b">>> ", timeout_s=5)
     assert heard(desk) == []
-
-
-def test_ble_library_that_mip_installed_survives_a_flash(desk, image):
-    desk.board.set_speed(1.0)
-    assert flash.flash(desk.board.port) == []
-    desk.board.cut_power()
-    assert "/lib/aioble/core.py" in flash_image.listing(image)
 
 
 def test_ble_commands_scan_pair_and_sync(desk, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ def answer(device, peer, opcode, body):
     if opcode == protocol.WALK_TEST:
         (action,) = protocol.unpack("<B", body)
         return device.walk_test(action)
-    device.radio.open_window()
+    device.radio.open_pairing()
     return b""
 
 

@@ -10,14 +10,13 @@ from binascii import hexlify, unhexlify
 
 from journal import write_atomically
 
-PATH = "/bonds.json"
 LIMIT = 4
 
 
 class Bonds:
     """The secrets in the file at `path`; a damaged file counts as none, and says so."""
 
-    def __init__(self, path=PATH):
+    def __init__(self, path):
         self._path = path
         self._secrets = []
         self.changed = False

@@ -33,10 +33,9 @@ class CableLink:
         # Between two messages of a long answer the sampler gets its turn.
         await asyncio.sleep_ms(0)
 
-    def live_step(self, contact_ms, direction, confidence, stability):
-        """Tell a listening host of one settled step."""
-        message = self._session.live_step(contact_ms, direction, confidence, stability)
-        if message:
+    def live(self, message):
+        """Hand an unasked message of a step or a cue to a listening host."""
+        if self._session.wants_live:
             self._stdout.write(encode_line(message))
 
     def raw_block(self, first_index, samples, count):

@@ -13,6 +13,8 @@ SERVICE = "3d9a0001-7c52-4e0b-8a6f-9b2f5ce4d1a7"
 REQUEST = "3d9a0002-7c52-4e0b-8a6f-9b2f5ce4d1a7"
 DATA = "3d9a0003-7c52-4e0b-8a6f-9b2f5ce4d1a7"
 STATUS = "3d9a0004-7c52-4e0b-8a6f-9b2f5ce4d1a7"
+LIVE = "3d9a0005-7c52-4e0b-8a6f-9b2f5ce4d1a7"
+SETTINGS = "3d9a0006-7c52-4e0b-8a6f-9b2f5ce4d1a7"
 NAME = "Retrostep"
 
 ATT_HEADER_BYTES = 3

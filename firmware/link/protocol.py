@@ -10,7 +10,7 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     ACK      u32 sequence: all before it is stored     u32 acknowledged up to
     CLOCK    -                                         u48 uptime ms
     ANCHOR   u48 uptime ms, u48 UTC ms, u16 +- ms      u32 sequence of the ANCHOR record
-    LIVE     u8 1 on, 0 off                            u8 the same; then LIVE_STEP messages, tag 0
+    LIVE     u8 1 on, 0 off                            u8 the same; then LIVE_STEP and LIVE_CUE messages, tag 0
     IDENTIFY -                                         - (the motor buzzes)
     CALIBRATE u8 0 ask, 1 start, 2 cancel,             u8 state (calibration.STATES), u8 steps so far, u8 quality
               3 the clip sits as it did                of the stored mounting, UTF-8 reason of a failure
@@ -28,6 +28,7 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
              the pieces up to END, put together, are whole records: a batch
     END      (answer to READ) u32 sequence behind the batch, u8 1 if there is more now, u32 bytes of its records
     LIVE_STEP (unasked) u32 uptime of the contact in cs, u8 direction, u8 confidence %, u8 stability or 255
+    LIVE_CUE (unasked) u32 uptime of what it was played for in cs, u8 pattern (index into steplog.PATTERNS)
     RAW_BLOCK (unasked) u32 number of the first sample, then int16 acc x y z, gyr x y z of each (0.488 mg, 70 mdps)
     MARK     (unasked) u32 number of the next sample, u8 presses: the button was pressed while RAW is on
     ERROR    u8 code, UTF-8 text: what was seen, expected, to do
@@ -62,6 +63,7 @@ END = 0x91
 LIVE_STEP = 0x92
 RAW_BLOCK = 0x93
 MARK = 0x94
+LIVE_CUE = 0x95
 ERROR = 0xFF
 
 ERROR_UNKNOWN = 1
@@ -152,13 +154,15 @@ def join_u48(low, high):
 
 
 def encode_fields(values):
-    """A dict of field name -> int or text as bytes; names that are not in FIELDS are a KeyError."""
+    """A dict of field name -> int or text as bytes, in the order of FIELDS. Other names are a KeyError."""
     parts = []
-    known = {name: (key, layout) for key, name, layout in FIELDS}
-    for name, value in values.items():
-        key, layout = known[name]
-        data = value.encode() if layout is None else struct.pack(layout, value)
-        parts.append(bytes((key, len(data))) + data)
+    for key, name, layout in FIELDS:
+        if name in values:
+            value = values[name]
+            data = value.encode() if layout is None else struct.pack(layout, value)
+            parts.append(bytes((key, len(data))) + data)
+    if len(parts) != len(values):
+        raise KeyError("status: expected names of FIELDS, got %s" % ", ".join(values))
     return b"".join(parts)
 
 

@@ -1,7 +1,8 @@
 """Answers one host's requests: the device's side of protocol.py, the same for every transport.
 
 `Session.handle(message, send)` answers one request; `send` is the transport's coroutine that takes one message.
-`Session.live_step()` gives the LIVE_STEP message while the host wants them. A malformed or unknown request gets an
+Unasked messages are made here too; `Session.wants_live` and `wants_raw` say whether this host
+takes them. A malformed or unknown request gets an
 ERROR and changes nothing.
 """
 
@@ -23,10 +24,22 @@ _DAY_2100 = const(47_482)
 _SELDOM = (protocol.SETTINGS, protocol.ERASE, protocol.BONDS, protocol.PAIR, protocol.WALK_TEST)
 
 
+def live_step(contact_ms, direction, confidence, stability):
+    """The LIVE_STEP message for one settled step."""
+    score = protocol.STABILITY_NONE if stability is None else stability
+    body = protocol.pack_u32(contact_ms // 10) + bytes([direction, confidence, score])
+    return protocol.message(protocol.LIVE_STEP, 0, body)
+
+
+def live_cue(at_ms, pattern):
+    """The LIVE_CUE message for a pattern (index) that was played for what happened at `at_ms`."""
+    return protocol.message(protocol.LIVE_CUE, 0, protocol.pack_u32(at_ms // 10) + bytes([pattern]))
+
+
 class Session:
     """device: has logbook (Logbook), clock (Clock), settings (Settings), status() -> dict of protocol.FIELDS names,
     identify(), keep_time() (the clock was set), calibrate(action) and update(body) -> body of the answer,
-    apply_settings(names) (these have changed), radio (RadioLink).
+    apply_settings(names) (these have changed), radio (Windows).
 
     records_per_message_bytes: how many bytes of records fit one message of this transport.
     peer: the key of this host's bond (bonds.py), empty by cable.
@@ -185,13 +198,10 @@ class Session:
         await send(protocol.message(protocol.END, tag, body))
         return following if more else None
 
-    def live_step(self, contact_ms, direction, confidence, stability):
-        """The LIVE_STEP message for one settled step, or None if this host does not want it."""
-        if self._device.clock.uptime_ms() >= self._live_until_ms:
-            return None
-        score = protocol.STABILITY_NONE if stability is None else stability
-        body = protocol.pack_u32(contact_ms // 10) + bytes([direction, confidence, score])
-        return protocol.message(protocol.LIVE_STEP, 0, body)
+    @property
+    def wants_live(self):
+        """Whether this host takes live steps and cues now."""
+        return self._device.clock.uptime_ms() < self._live_until_ms
 
     @property
     def wants_raw(self):

@@ -542,7 +542,12 @@ class BoardRadio:
                 [connection.handle, encrypted, False, encrypted and self._config["bond"], 16],
             )
 
+        def on_pairing_failure(reason: Any) -> None:
+            # As NimBLE tells it: an encryption update that says there is none.
+            self._tell(ENCRYPTION_UPDATE, [connection.handle, False, False, False, 0])
+
         connection.on(Connection.EVENT_DISCONNECTION, on_disconnection)
+        connection.on(Connection.EVENT_PAIRING_FAILURE, on_pairing_failure)
         connection.on(Connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, on_encryption)
         connection.on(
             Connection.EVENT_CONNECTION_ATT_MTU_UPDATE,

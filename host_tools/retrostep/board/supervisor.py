@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 ROM = Path(__file__).resolve().parent / "rom"
 ROM_HEAP = 195_000
 """Bytes of heap that the board's own doubles need, beside the device's."""
+RADIO_HEAP = 5_000
+"""What the double of `bluetooth` takes in use and the real one does not: its UUIDs are objects of Python (190 bytes
+each instead of 32), and the packet that is under way lies there twice more, in hex and as a line of JSON."""
 HEADER_BYTES = 16
 TYPICAL_CLOCK_PPM = 6000
 CLOCK_SPREAD_PPM = 700
@@ -125,6 +128,7 @@ class VirtualBoard:
         self._extra_modules = list(extra_modules)
         self._radio = radio
         self._radio_in_use = False
+        self._radio_heap = RADIO_HEAP if radio is not None else 0
         if radio is not None:
             self._extra_rom.append(radio.ROM)
             self._extra_modules.append("bluetooth")
@@ -435,14 +439,17 @@ class VirtualBoard:
             "image": str(self.image.resolve()),
             "counters": str(self._counters),
             "block_size": BLOCK_SIZE,
-            "heap": self._heap,
+            "heap": self._heap + self._radio_heap,
             "flash_cut": self._flash_cut,
             "extra_modules": self._extra_modules,
         }
         self._flash_cut = []
         try:
             self._life = _Life(
-                description, self._folder / "life.json", self._heap + ROM_HEAP, self._extra_rom
+                description,
+                self._folder / "life.json",
+                self._heap + self._radio_heap + ROM_HEAP,
+                self._extra_rom,
             )
         except (OSError, interpreter.InterpreterMissing) as error:
             self._fail(BoardError(f"cannot start MicroPython: {error}"))

@@ -13,6 +13,7 @@ _CAPTURED_WRITES = 10
 _by_handle = {}
 _captured = []
 _captured_flag = asyncio.ThreadSafeFlag()
+_taken = asyncio.Event()
 _capture_task = None
 
 
@@ -22,8 +23,11 @@ async def _hand_out_captured():
         await _captured_flag.wait()
         while _captured:
             characteristic, connection, data = _captured.pop(0)
-            characteristic._captured.append((connection, data))
+            characteristic._captured = (connection, data)
+            _taken.clear()
             characteristic._written.set()
+            # What comes meanwhile stays in the queue, which is bounded.
+            await _taken.wait()
 
 
 def _on_event(event, data):
@@ -41,6 +45,7 @@ def _shutdown():
         _capture_task.cancel()
         _capture_task = None
     _captured.clear()
+    _taken.set()
     _by_handle.clear()
 
 
@@ -84,9 +89,10 @@ class Characteristic:
                 self.flags |= flag
         self._writable = write or write_no_response
         self._capture = capture
-        self._captured = []
-        self._written = asyncio.ThreadSafeFlag()
-        self._writer = None
+        if self._writable:
+            self._captured = None
+            self._written = asyncio.ThreadSafeFlag()
+            self._writer = None
         self._value_handle = None
         self._initial = initial
 
@@ -129,11 +135,10 @@ class Characteristic:
                 await self._written.wait()
                 return self._writer
             # A flag that is still set tells of a write that has been taken already.
-            while not self._captured:
+            while self._captured is None:
                 await self._written.wait()
-        first = self._captured.pop(0)
-        if self._captured:
-            self._written.set()
+        first, self._captured = self._captured, None
+        _taken.set()
         return first
 
     def notify(self, connection, data=None):

@@ -1,0 +1,147 @@
+"""When the radio is on. It is off most of the day: it opens in windows, and is loaded for the first of them.
+
+    button held 3 s, or PAIR   60 s; one host may pair
+    after a walk               30 s, once somebody who walked radio_after_walk_min in all has rested for a minute
+    every radio_every_min      30 s
+    put on the charger         30 s, where the board can tell
+
+In the windows without a button nobody can pair, and they open only if there is a host that was paired: a device that
+never was costs nothing. radio.py adds a minute after each link to a trusted host, so that a dropped sync goes on.
+"""
+
+import asyncio
+import gc
+import os
+
+from micropython import const
+
+WINDOW_MS = 60_000
+QUIET_WINDOW_MS = 30_000
+# After a link to a trusted host, so that a dropped sync goes on.
+RESUME_MS = 60_000
+# A peer that is not trusted by then is sent away, and so is one that asks for nothing in so long.
+TRUST_MS = 10_000
+IDLE_MS = 120_000
+_BONDS = "/bonds.json"
+# Collecting often while modules load keeps what stays together, as in main.py.
+_COLLECT_EVERY_BYTES = const(4096)
+_MINUTE_MS = const(60_000)
+
+
+class Windows:
+    """device: see Session. now_ms: uptime function. on_pairing(): a host may pair now. charging() or None."""
+
+    def __init__(self, device, now_ms, on_pairing, charging):
+        self._device = device
+        self._now_ms = now_ms
+        self._on_pairing = on_pairing
+        self._bonds = None
+        self._radio = None
+        self._charging = charging
+        self._charged = bool(charging and charging())
+        self._walked_ms = 0
+        self._step_ms = 0
+        self._window_ms = 0
+
+    def note_bout(self, duration_ms):
+        """Somebody has walked for so long."""
+        self._walked_ms += duration_ms
+
+    def due(self):
+        """Whether a window opens by itself now. To be asked about once a second."""
+        settings = self._device.settings
+        now_ms = self._now_ms()
+        charged, self._charged = self._charged, bool(self._charging and self._charging())
+        after_min = settings["radio_after_walk_min"]
+        every_min = settings["radio_every_min"]
+        if (
+            (self._charged and not charged)
+            or (
+                after_min
+                and self._walked_ms >= after_min * _MINUTE_MS
+                and now_ms - self._step_ms >= _MINUTE_MS
+            )
+            or (every_min and now_ms - self._window_ms >= every_min * _MINUTE_MS)
+        ):
+            self._walked_ms = 0
+            self._window_ms = now_ms
+            return True
+        return False
+
+    def _load_bonds(self):
+        if self._bonds is None:
+            from firmware.link.bonds import Bonds
+
+            self._bonds = Bonds(_BONDS)
+        return self._bonds
+
+    def _load(self):
+        """The radio, loaded at its first use; None, with the reason printed, if it can't be."""
+        if self._radio is None:
+            gc.collect()
+            gc.threshold(_COLLECT_EVERY_BYTES)
+            try:
+                from firmware.link.radio import RadioLink
+
+                self._radio = RadioLink(self._device, self._load_bonds(), self._now_ms, self._on_pairing)
+            except MemoryError:
+                gc.collect()
+                print("radio: off, too little memory just now; hold the button again")
+                return None
+            finally:
+                gc.threshold(-1)
+            self._task = asyncio.create_task(self._radio.run())
+        return self._radio
+
+    def open_pairing(self):
+        """Let one host pair for a minute: the button was held, or a host that is trusted asks for it."""
+        radio = self._load()
+        if radio:
+            radio.open_window(True)
+
+    def tick(self):
+        """To be called about once a second."""
+        if self.due() and self._anybody():
+            radio = self._load()
+            if radio:
+                radio.open_window(False)
+        if self._radio:
+            self._radio.tell_cadence()
+
+    def _anybody(self):
+        """Whether a host has been paired: else nobody could use a window without pairing."""
+        if self._bonds is None:
+            try:
+                os.stat(_BONDS)
+            except OSError:
+                return False
+        return bool(self._load_bonds())
+
+    def peers(self):
+        """The key of each bonded host, the one that came first in front."""
+        return self._load_bonds().peers()
+
+    def forget(self, peer):
+        """Remove a host's bond and end its link, if it has one. Raises OSError if that can't be stored."""
+        bonds = self._load_bonds()
+        bonds.forget(peer)
+        bonds.save()
+        if self._radio:
+            self._radio.dismiss(peer)
+
+    def live(self, message):
+        """Hand an unasked message to a listening host."""
+        if self._radio:
+            self._radio.live(message)
+
+    def live_step(self, contact_ms, message):
+        """A step was settled; `message` tells it."""
+        self._step_ms = contact_ms
+        if self._radio:
+            self._radio.cadence.add_step(contact_ms)
+            self._radio.live(message)
+
+    def close(self):
+        """Switch the radio off: before a planned end of the app."""
+        if self._radio:
+            self._radio.close()
