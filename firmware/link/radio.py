@@ -52,7 +52,7 @@ class RadioLink:
         self._changed = asyncio.ThreadSafeFlag()
         self._aioble = None
         self._on = False
-        steps_per_contact = 2 if device.status()["placement"] == "shoe" else 1
+        steps_per_contact = 2 if device.settings["placement"] == "shoe" else 1
         self.cadence = Cadence(steps_per_contact, device.settings)
 
     def open_window(self, pairing):

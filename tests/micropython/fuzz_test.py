@@ -24,10 +24,9 @@ import firmware.logbook
 from firmware.calibration import Calibration
 from firmware.clock import Clock
 from firmware.link import packets, protocol
-from firmware.link.bonds import Bonds
 from firmware.link.framing import decode_line, encode_line
-from firmware.link.radio import RadioLink
 from firmware.link.session import Session
+from firmware.link.windows import Windows
 from firmware.logbook import Logbook
 from firmware.settings import Settings
 from firmware.update import Updater
@@ -72,7 +71,7 @@ class Device:
         )
         self.calibration = Calibration("waist")
         self.settings = Settings("/settings.json")
-        self.radio = RadioLink(self, Bonds("/bonds.json"), self.clock.uptime_ms, None)
+        self.radio = Windows(self, self.clock.uptime_ms, None, None)
         self.updater = Updater("00" * 32, self.restart)
         self.steps = [0, 0, 0, 0]
         self.walked = 0
