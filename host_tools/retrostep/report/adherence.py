@@ -33,7 +33,7 @@ class PlannedDay:
 
 @dataclass(frozen=True)
 class Adherence:
-    """Every day from the first that was asked for up to today."""
+    """Every day from the first with steps up to today."""
 
     days: tuple[PlannedDay, ...]
 

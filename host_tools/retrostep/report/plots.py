@@ -333,14 +333,14 @@ def _unknown(periods: Sequence[Period], name: str) -> Plot | None:
     shares = [(_middle(one), 100 * one.unknown_share) for one in periods if one.unknown_share is not None]
     if not shares:
         return None
+    values = [share for _, share in shares]
 
     def draw(axes: Any) -> None:
         axes.plot(*zip(*shares, strict=True), marker="o", markersize=3.5, linewidth=1.3, color=UNKNOWN)
-        axes.set_ylim(0, None)
+        axes.set_ylim(0, 1.1 * max(*values, 1))
         _days_axis(axes, _first(periods), _last(periods))
         axes.set_ylabel("% of the steps")
 
-    values = [share for _, share in shares]
     return Plot(
         "unknown",
         f"Steps of unknown direction by {name}",
