@@ -21,16 +21,12 @@ from retrostep.report.pictures import write_pdf, write_png
 from retrostep.report.summary import summarize
 from retrostep.store import Store
 from retrostep.stretches import stretches_of
+from retrostep.training_plan import plans
 from retrostep.wearers import add_wearer, assign, find_wearer
 
 ZONE = ZoneInfo(diary.ZONE)
 NOW_UTC_MS = round(datetime(2026, 11, 15, 21, tzinfo=ZONE).timestamp() * 1000)
 WIDE, NARROW = 1200, 360
-
-
-def plan(day):
-    """Six days a week, from 4 minutes up to 15."""
-    return 0 if day.weekday() == 6 else min(4 + (day - date(2025, 11, 17)).days / 14, 15)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +42,8 @@ def year(tmp_path_factory):
 @pytest.fixture(scope="module")
 def summary(year):
     with Store(year) as store:
-        return summarize(store, find_wearer(store, None), ZONE, NOW_UTC_MS, plan)
+        robin = find_wearer(store, None)
+        return summarize(store, robin, ZONE, NOW_UTC_MS, plans(store, robin))
 
 
 def test_report_of_a_year_counts_every_step_that_the_log_holds(year, summary):
@@ -177,6 +174,11 @@ def test_report_page_picture_pdf_and_json_are_written(year, tmp_path):
     assert len(found["months"]) == 13
     assert found["wearer"] == diary.WEARER
     assert found["days"][0]["first"] == "2025-11-17"
+    # Six days a week were asked for, and kept more often than not.
+    asked = found["plan"]["days"]
+    assert {date.fromisoformat(day["day"]).weekday() for day in asked} == {0, 1, 2, 3, 4, 5}
+    assert 0.5 < sum(day["kept"] for day in asked) / len(asked) < 0.9
+    assert found["plan"]["longest_streak_days"] >= 5
     may = json.loads(
         run("report", "--db", year, "--json", "--since", "2026-05-01", "--until", "2026-05-31").stdout
     )

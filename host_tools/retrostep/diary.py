@@ -1,4 +1,4 @@
-"""A made-up wearer's year, as the raw log of the device they did not wear.
+"""A made-up wearer's year, as the raw log of the device they did not wear, and their training plan.
 
 The records are written by the firmware's own encoder (firmware/steplog.py), so all that reads a device's log reads
 these: tests, `make bench` and `retrostep db demo` use them. The wearer is one that a physiotherapist would know: they
@@ -22,7 +22,9 @@ import numpy as np
 from retrostep.device_tree import use_device_code
 from retrostep.history import Record
 from retrostep.store import Store, StoreError
-from retrostep.wearers import add_wearer, assign
+from retrostep.training_plan import TrainingPlan, weekdays_of
+from retrostep.training_plan import keep as keep_plan
+from retrostep.wearers import add_wearer, assign, find_wearer
 
 use_device_code()
 
@@ -279,4 +281,8 @@ def fill(store: Store, years: int = 1, seed: int = 7, last: date = LAST_DAY) -> 
     store.note_sync(DEVICE["device_id"], round(end.timestamp() * 1000))
     add_wearer(store, WEARER, ZONE)
     assign(store, WEARER, DEVICE["device_id"])
+    first = last - timedelta(days=years * YEAR_DAYS - 1)
+    # A little less than what they like to walk, six days a week.
+    plan = TrainingPlan(first, 4, 14, 26, 0, weekdays_of("6"), 0, 3, True)
+    keep_plan(store, find_wearer(store, WEARER), plan)
     return added

@@ -182,6 +182,7 @@ def as_page(summary: Summary) -> str:
         "undated": Row("day not known", _cells(summary.undated)) if summary.undated else None,
         "tests": _tests(summary),
         "reference": reference.TEXT,
+        "own_error": reference.OWN_ERROR,
         "synced": moment(summary.synced_utc_ms, summary.zone) if summary.synced_utc_ms else None,
     }
     return environment.get_template(TEMPLATE).render(values)
