@@ -219,9 +219,9 @@ def _derive_log(store: Store, log: int, device_id: str, begin: int, high: int) -
             db.executemany("INSERT INTO walk_tests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tests)
             db.executemany("INSERT INTO problems VALUES (?, ?, ?, ?, ?, ?, ?)", problems)
             db.execute(
-                "INSERT OR REPLACE INTO derivations SELECT ?1, ?2, count(*), ?3, ?4 FROM records"
-                " WHERE log = ?1 AND sequence < ?3",
-                (log, VERSION, end, settled),
+                "INSERT OR REPLACE INTO derivations SELECT ?, ?, count(*), ?, ? FROM records"
+                " WHERE log = ? AND sequence < ?",
+                (log, VERSION, end, settled, log, end),
             )
         done += len(portion)
         yield done
