@@ -51,8 +51,8 @@ _COUNTDOWN_MS = 1000
 _RATE_HZ = 104
 _NO_WALK_MS = 15_000
 _TOO_LONG_MS = 60_000
-# The start signal shakes the clip itself; nobody's first step is over that soon.
-_DEAF_MS = 450
+# The start signal, a buzz of 400 ms, shakes the clip itself; nobody's first step is over that soon.
+_DEAF_MS = 500
 _FALSE_START_MS = 200
 _EARLY_MS = 1_000
 # A step that is later than this behind the last one is no part of the walk; steps settle within 1.5 s.

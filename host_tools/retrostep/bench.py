@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.demo import device_settings
 from retrostep.device_tree import device_files, device_root
+from retrostep.evaluation.timed_walks import TOLERANCE_S, timing_errors
 from retrostep.history import read_history
 from retrostep.link import Link
 from retrostep.recording import Recording
@@ -144,10 +146,24 @@ def reports() -> Iterator[Figure]:
             yield Figure(f"report_page_of_years_{years}", page.stat().st_size / 1e6, "MB", 3)
 
 
+def walk_tests(walks: int = 20) -> Iterator[Figure]:
+    """How far the 3-metre test's start and end are from the truth, on simulated walks."""
+    for placement in ("waist", "shoe"):
+        errors = [
+            max(abs(error.start_s or 0), abs(error.end_s or 0))
+            for error in timing_errors(placement, range(1, walks + 1))
+        ]
+        yield Figure(f"walk_test_error_{placement}", statistics.median(errors), "s, median", 0.1)
+        share = 100 * sum(error <= TOLERANCE_S for error in errors) / walks
+        limit = 95 if placement == "waist" else 85
+        yield Figure(f"walk_test_right_{placement}", share, "% within 0.3 s", limit, at_least=True)
+
+
 def figures() -> Iterator[Figure]:
     """Every figure, measured one after the other."""
     for placement in ("waist", "shoe"):
         yield replay_speed(placement)
+    yield from walk_tests()
     yield from instructions()
     yield from board_hour()
     yield from flash_wear()
