@@ -33,9 +33,10 @@ class Pipeline:
     placement: "waist"; "shoe", where each stride of that foot counts once; "pocket", which counts with the waist's
     rhythm but without its posture, and knows no direction. mounting: a Mounting, or None where it is unknown: then
     steps count and their direction is unknown. model: None, or a learned one (learned.py); used at the waist only.
+    baseline: None, or what is usual for the wearer, a stability.Baseline that learns; at the waist only, too.
     """
 
-    def __init__(self, placement, mounting=None, rate_millihz=104000, model=None):
+    def __init__(self, placement, mounting=None, rate_millihz=104000, model=None, baseline=None):
         if placement not in PLACEMENTS:
             raise ValueError("placement %r: expected one of %s" % (placement, ", ".join(PLACEMENTS)))
         self.placement = placement
@@ -58,7 +59,7 @@ class Pipeline:
                 mounting = model = None
             if model:
                 self.model_id += "+" + model.name
-            self._tracker = TrunkTracker(self._resampler, self._settle, mounting, in_pocket, model)
+            self._tracker = TrunkTracker(self._resampler, self._settle, mounting, in_pocket, model, baseline)
         self._advance = self._tracker.advance
         self._noticed = self._tracker.events
         self._steps = []
@@ -81,7 +82,7 @@ class Pipeline:
         return steps
 
     def take_events(self):
-        """Events (index, kind, detail) since the last call, in order of index."""
+        """Events (index, kind, detail) since the last call, in the order in which they became known."""
         if not self._events:
             return _NONE
         events = self._events[:]
@@ -107,6 +108,12 @@ class Pipeline:
             return False
         return self._tracker.doubt_clip()  # pyright: ignore[reportAttributeAccessIssue]
 
+    def take_baseline(self):
+        """What is usual for the wearer, if enough was learned since the last call to be worth storing; else None."""
+        if self.placement != "waist":
+            return None
+        return self._tracker.stability.take_baseline()  # pyright: ignore
+
     def restart(self, lost=0):
         """Samples are missing here, `lost` of them if that is known: settle, close the gate, begin anew."""
         self.flush()
@@ -124,9 +131,9 @@ class Pipeline:
         self._tracker.finish()
         self._report()
 
-    def _settle(self, index, direction, confidence):
+    def _settle(self, index, direction, confidence, stability=None):
         contact = (self._input_index(index) if self._input_index else index) + self._origin
-        self._steps.append(Step(contact, self.sample_index, direction, confidence, None))
+        self._steps.append(Step(contact, self.sample_index, direction, confidence, stability))
         self._bouts.feed(contact, direction)
         self._in_bout = True
 

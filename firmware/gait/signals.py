@@ -40,6 +40,8 @@ RING_SAMPLES = const(512)
 RING_ZERO = 2048
 _CHANNELS = const(4)
 FORWARD_ACC, LEFT_ACC, VERTICAL_ACC, VERTICAL_VELOCITY = 0, 1, 2, 3
+# So long after a loud frame each is looked at: what is compared are the extremes of as long.
+ALERT_SAMPLES = const(78)
 # The longest interval that `measure` covers: 1.5 s. 156 products of 2048 * 2048 stay below 2**30.
 SUM_SAMPLES_MAX = const(156)
 # A peak of the narrow finder is remembered from this swing on: less is breathing.
@@ -70,10 +72,12 @@ W_BRAKING = const(14)
 W_TAKEN = const(15)
 STEP_WORDS = 16
 
-# What there may be to look at, added up: bit k, finder k confirmed peaks; the index to wake at is reached; tilted.
+# What there may be to look at, added up: bit k, finder k confirmed peaks; the index to wake at is reached; tilted;
+# a frame was loud lately.
 PEAKS = const(7)
 WAKE = const(8)
 TILTED = const(16)
+STARTLED = const(32)
 
 # The body is pushed back hardest 0.1 s before the peak of the load, walking backward.
 _BRAKING_AHEAD = const(11)
@@ -104,10 +108,22 @@ _SMOOTHING = const(121)
 _SIGNALS = const(129)  # of each finder, the frame's, plus 2**20
 _HOW_MANY = const(168)  # finders; whether the braking one, the third, rests
 _RESTING = const(169)
-_FINDERS = const(170)
+# How large acceleration and turn get in each of the last 32 frames: squares of the largest and the smallest |acc| and
+# of the largest |gyr|, of means of 4 samples, the unit being 2 LSB; then three quarters of the newest one's mean. From
+# which squares on a frame is loud, and up to which index what is loud is looked at.
+_EXTREMES = const(170)
+_NEWEST_MEAN = const(266)
+_LOUD = const(269)
+_LOUD_TURN = const(270)
+_ALERT = const(271)
+# Where in the samples the frame begins, a word, and how many samples it has: an argument of a call is dear.
+_AT = const(272)
+_COUNT = const(273)
+_FINDERS = const(274)
 
 # For kernels of other modules.
 INDEX_AT, WAKE_AT = _INDEX, _WAKE
+EXTREMES_AT, NEWEST_MEAN_AT, LOUD_AT, ALERT_AT = _EXTREMES, _NEWEST_MEAN, _LOUD, _ALERT
 
 _PEAKS_KEPT = const(24)
 
@@ -123,6 +139,7 @@ _FOUND = const(7)
 _PEAKS = const(8)
 _FINDER_WORDS = const(16)
 _NEVER_TILTED = const(-32768)
+_NEVER_LOUD = const(1073741823)
 
 # A word of the resampler's state.
 _TAKEN = const(3)
@@ -160,10 +177,10 @@ def _choose_reference(state: ptr32):
 
 
 @micropython.viper
-def _orient(frame: ptr16, at: int, state: ptr32, count: int):
-    """Follow gravity, sum the gyroscope over the frame, and turn the axes.
+def _orient(frame: ptr16, state: ptr32):
+    """Follow gravity, sum the gyroscope over the frame, turn the axes, and see how large things got.
 
-    at: the word of `frame` to begin with. Gravity is a low-pass of the acceleration, one pole, and a plain mean until
+    Gravity is a low-pass of the acceleration, one pole, and a plain mean until
     it is 1 s old. The axes: up from gravity, forward from the reference laid into the horizontal plane, left across
     both. Where a mounting's forward axis points up or down, forward and left stay as they were.
     """
@@ -174,6 +191,8 @@ def _orient(frame: ptr16, at: int, state: ptr32, count: int):
     turn_x = 0
     turn_y = 0
     turn_z = 0
+    at = state[_AT]
+    count = state[_COUNT]
     end = at + count * 6
     while state[_SEEN] < 103 and at < end:
         seen = state[_SEEN] + 1
@@ -185,15 +204,66 @@ def _orient(frame: ptr16, at: int, state: ptr32, count: int):
         turn_y += int(frame[at + 4]) ^ 0x8000
         turn_z += int(frame[at + 5]) ^ 0x8000
         at += 6
+    # Extremes of |acc| and |gyr|: of four samples at a time, which is a low-pass of 10 Hz. A thirteenth is left out.
+    most = 0
+    least = 1073741823
+    most_turn = 0
+    frame_x = 0
+    frame_y = 0
+    frame_z = 0
     while at < end:
-        # 79 / 8192 in place of 1 / 104: a division is a call.
-        x += (((int(frame[at]) ^ 0x8000) << 10) - x >> 8) * 79 >> 5
-        y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y >> 8) * 79 >> 5
-        z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z >> 8) * 79 >> 5
-        turn_x += int(frame[at + 3]) ^ 0x8000
-        turn_y += int(frame[at + 4]) ^ 0x8000
-        turn_z += int(frame[at + 5]) ^ 0x8000
-        at += 6
+        stop = at + 24
+        mean_x = -131072
+        mean_y = -131072
+        mean_z = -131072
+        spin_x = turn_x + 131072
+        spin_y = turn_y + 131072
+        spin_z = turn_z + 131072
+        if stop > end:
+            stop = end
+        while at < stop:
+            # 79 / 8192 in place of 1 / 104: a division is a call.
+            value = int(frame[at]) ^ 0x8000
+            mean_x += value
+            x += ((value << 10) - x >> 8) * 79 >> 5
+            value = int(frame[at + 1]) ^ 0x8000
+            mean_y += value
+            y += ((value << 10) - y >> 8) * 79 >> 5
+            value = int(frame[at + 2]) ^ 0x8000
+            mean_z += value
+            z += ((value << 10) - z >> 8) * 79 >> 5
+            turn_x += int(frame[at + 3]) ^ 0x8000
+            turn_y += int(frame[at + 4]) ^ 0x8000
+            turn_z += int(frame[at + 5]) ^ 0x8000
+            at += 6
+        if stop < end:
+            mean_x >>= 3
+            mean_y >>= 3
+            mean_z >>= 3
+            square = mean_x * mean_x + mean_y * mean_y + mean_z * mean_z
+            if square > most:
+                most = square
+            if square < least:
+                least = square
+            spin_x = (turn_x - spin_x) >> 3
+            spin_y = (turn_y - spin_y) >> 3
+            spin_z = (turn_z - spin_z) >> 3
+            square = spin_x * spin_x + spin_y * spin_y + spin_z * spin_z
+            if square > most_turn:
+                most_turn = square
+            frame_x += mean_x
+            frame_y += mean_y
+            frame_z += mean_z
+    state[_NEWEST_MEAN] = frame_x >> 2
+    state[_NEWEST_MEAN + 1] = frame_y >> 2
+    state[_NEWEST_MEAN + 2] = frame_z >> 2
+    at = state[_INDEX]
+    if most > state[_LOUD] or most_turn > state[_LOUD_TURN]:
+        state[_ALERT] = at + ALERT_SAMPLES
+    at = _EXTREMES + (at // 13 & 31) * 3
+    state[at] = most
+    state[at + 1] = least
+    state[at + 2] = most_turn
     state[_GRAVITY] = x
     state[_GRAVITY + 1] = y
     state[_GRAVITY + 2] = z
@@ -262,10 +332,10 @@ def _orient(frame: ptr16, at: int, state: ptr32, count: int):
 
 
 @micropython.viper
-def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, count: int):
+def _filter(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32):
     """Lay the acceleration along the axes, band-pass it into the ring, and smooth it for the finders.
 
-    at: the word of `frame` to begin with. A Butterworth section for each axis; the remainder of each rounding is
+    A Butterworth section for each axis; the remainder of each rounding is
     added to the next sample, so no rounding error builds up. The vertical one is integrated. recent: the last 128
     vertical accelerations less gravity, quarters of an LSB, plus 32768; then the last 128 braking ones, forward's
     negative. Two moving averages of w samples have a slope of new - 2 * (w samples ago) + (2 w samples ago).
@@ -312,7 +382,8 @@ def _filter(frame: ptr16, at: int, ring: ptr16, recent: ptr16, state: ptr32, cou
     braking = (state[_SMOOTHING + 7] << sh) >> sh
     resting = state[_RESTING]
     signal = _SIGNALS
-    end = at + count * 6
+    at = state[_AT]
+    end = at + state[_COUNT] * 6
     while at < end:
         x = int(frame[at]) ^ 0x8000
         y = int(frame[at + 1]) ^ 0x8000
@@ -438,7 +509,7 @@ def _wake_braking(recent: ptr16, state: ptr32):
 
 
 @micropython.viper
-def _find_peaks(state: ptr32, count: int) -> int:
+def _find_peaks(state: ptr32) -> int:
     """Confirm the maxima of the finders' signals, and end the frame. What there is to look at.
 
     A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
@@ -450,6 +521,7 @@ def _find_peaks(state: ptr32, count: int) -> int:
     bit = 1
     base = _FINDERS
     index = state[_INDEX]
+    count = state[_COUNT]
     at = _SIGNALS
     for _ in range(state[_HOW_MANY] - state[_RESTING]):
         falling = state[base + _FALLING]
@@ -520,6 +592,8 @@ def _find_peaks(state: ptr32, count: int) -> int:
     cosine += ((state[_UP + 2] << sh) >> sh) * ((state[_POSTURE + 2] << sh) >> sh)
     if cosine >> 14 <= ((state[_WATCHED] << sh) >> sh):
         news |= TILTED
+    if index < state[_ALERT]:
+        news |= STARTLED
     return news
 
 
@@ -538,22 +612,27 @@ def _advance(samples: ptr16, count: int, arrays) -> int:
     look = arrays[5]
     where = 0
     while True:
-        taken = resampling[_TAKEN] + 13
-        if where == 2 and taken <= count:
+        taken = resampling[_TAKEN]
+        if where == 2 and taken + 13 <= count:
             # Frame after frame lies in the samples.
-            resampling[_TAKEN] = taken
+            resampling[_TAKEN] = taken + 13
+        elif where == 2 and taken == count:
+            resampling[_TAKEN] = 0
+            return 0
         else:
             where = int(next_frame(resampling, samples, frame, count, 0))
         if where == 0:
             return 0
+        state[_COUNT] = 13
         if where == 1:
-            _orient(frame, 0, state, 13)
-            _filter(frame, 0, ring, recent, state, 13)
+            state[_AT] = 0
+            _orient(frame, state)
+            _filter(frame, ring, recent, state)
         else:
-            at = (resampling[_TAKEN] - 13) * 6
-            _orient(samples, at, state, 13)
-            _filter(samples, at, ring, recent, state, 13)
-        news = int(_find_peaks(state, 13))
+            state[_AT] = (resampling[_TAKEN] - 13) * 6
+            _orient(samples, state)
+            _filter(samples, ring, recent, state)
+        news = int(_find_peaks(state))
         if news:
             what = int(look(arrays[6], news))
             if what:
@@ -733,7 +812,7 @@ class FrontEnd:
     def attend(self, look, context, see_to):
         """Who looks at the frames that bring something.
 
-        look(context, news), best a kernel: news is what there is, PEAKS, WAKE, TILTED, added up; returns what is to
+        look(context, news), best a kernel: news is what there is, PEAKS, WAKE, TILTED, STARTLED, added up; returns what is to
         be done, 0 for nothing. see_to(what): does it, and returns whether advance() is to pause there.
         """
         self._arrays = self._arrays[:5] + (look, context)
@@ -747,6 +826,7 @@ class FrontEnd:
         state[_HOW_MANY] = len(self.finders)
         state[_LISTENED] = PEAKS
         state[_WATCHED] = _NEVER_TILTED
+        state[_LOUD] = state[_LOUD_TURN] = _NEVER_LOUD
         for i in range(len(self.ring)):
             self.ring[i] = RING_ZERO
         for i in range(_RECENT):
@@ -807,9 +887,10 @@ class FrontEnd:
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already."""
-        _orient(frame, 0, self.state, count)
-        _filter(frame, 0, self.ring, self._recent, self.state, count)
-        news = _find_peaks(self.state, count)
+        self.state[_AT], self.state[_COUNT] = 0, count
+        _orient(frame, self.state)
+        _filter(frame, self.ring, self._recent, self.state)
+        news = _find_peaks(self.state)
         if news:
             *_, look, context = self._arrays
             what = look(context, news)

@@ -1,7 +1,7 @@
 """Steps of a clip on the trunk, or in a pocket: front end, step detector and direction put together.
 
-Input: samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence), in order; and `events`, to
-be taken, (index at 104 Hz, kind, detail).
+Input: samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence, stability score or None), in
+order; and `events`, to be taken, (index at 104 Hz, kind, detail): those of stability.py, and
 
 Event "wrong_clip", detail the degrees by which gravity has moved: the clip sits otherwise than calibrated (clip.py),
 or there were steps while it was tilted by more than 45 degrees. From then on steps settle as unknown, until
@@ -16,8 +16,20 @@ from firmware.gait.clip import CLIP_WORDS, ClipWatch
 from firmware.gait.direction import decide, packed
 from firmware.gait.mounting import Mounting
 from firmware.gait.signals import W_TAKEN, FrontEnd
+from firmware.gait.stability import Stability
 from firmware.gait.steps import StepDetector
-from firmware.gait.walk import CLOSED, DRIFTED, JUDGE, MOVED, NEWS_SHIFT, SETTLED, SHUT, Walk
+from firmware.gait.walk import (
+    CLOSED,
+    DRIFTED,
+    JUDGE,
+    MOVED,
+    NEWS_SHIFT,
+    NOTICED,
+    NOTICED_SHIFT,
+    SETTLED,
+    SHUT,
+    Walk,
+)
 
 # So many steps while the clip is tilted by more than 45 degrees are not made lying down.
 _TILTED_STEPS = const(12)
@@ -26,11 +38,11 @@ _TILTED_STEPS = const(12)
 class TrunkTracker:
     """mounting: None where it is unknown; then no step has a direction. in_pocket: neither posture nor coherence.
 
-    model: None, or a learned one (learned.py) that has a say in directions. `walking`: steps are to be expected, or
-    some are not settled yet.
+    model: None, or a learned one (learned.py) that has a say in directions. baseline: what is usual for the wearer, a
+    Baseline, or None: nothing is known. `walking`: steps are to be expected, or some are not settled yet.
     """
 
-    def __init__(self, resampler, on_step, mounting=None, in_pocket=False, model=None):
+    def __init__(self, resampler, on_step, mounting=None, in_pocket=False, model=None, baseline=None):
         self.front = FrontEnd(resampler, mounting, not in_pocket)
         # Take samples; True: look at `events` and `walking`, then call again with the same samples.
         self.advance = self.front.advance
@@ -43,6 +55,7 @@ class TrunkTracker:
         self._clip = ClipWatch(self.front, mounting) if mounting else None
         clip_words = self._clip.words if self._clip else array("i", bytes(4 * CLIP_WORDS))
         self._walk = Walk(self.front, clip_words, model is not None)
+        self.stability = None if in_pocket else Stability(self._walk.track, baseline)
         self._walk.know_forward(mounting is not None)
         self._walk.attend(self._see_to)
         self._detector = StepDetector(self.front, self._walk, mounting, not in_pocket)
@@ -52,6 +65,8 @@ class TrunkTracker:
         """Begin anew. What was not settled is lost: finish() first."""
         self.front.restart()
         self._detector.restart()
+        if self.stability:
+            self.stability.restart()
         self.walking = False
 
     def finish(self):
@@ -84,6 +99,10 @@ class TrunkTracker:
         if what == SETTLED:
             walk.report(self._on_step)
             return False
+        if what & NOTICED:
+            # Only where somebody watches.
+            found = (what & NOTICED) >> NOTICED_SHIFT
+            self.stability.report(found, self.front.index, walk.waiting_indices, self.events)  # pyright: ignore
         if what & SHUT:
             self._detector.collect(what >> NEWS_SHIFT)
             if self._detector.tilted_steps >= _TILTED_STEPS:

@@ -1,7 +1,7 @@
 """The open gate: which peaks are steps while somebody walks, and when each step is settled.
 
 Input: the leading finder's new peaks, in the front end's state (signals.py). Output: settled steps, (contact index at
-104 Hz, direction, confidence), in order. steps.py opens and closes the gate, trunk.py takes what is settled.
+104 Hz, direction, confidence, score of its stability), in order. steps.py opens and closes the gate, trunk.py takes what is settled.
 
 A peak of a third of the usual swing is a step. One that comes sooner than 0.6 step times replaces the last, if that
 is not settled and it is 1.3 times as large. A smaller one is a step if it is the first small one within 1.5 steps
@@ -24,6 +24,7 @@ from firmware.gait.clip import learn_forward, watch_tilt
 from firmware.gait.direction import judge
 from firmware.gait.rhythm import SWING_TYPICAL_MAX, Footfall
 from firmware.gait.signals import INDEX_AT, WAKE_AT, largest_kept, measure, turned_deg
+from firmware.gait.stability import STABILITY_WORDS, grade, watch
 
 # Times in samples at 104 Hz.
 REFRACTORY = const(21)  # 0.2 s: no leg moves faster
@@ -53,6 +54,7 @@ _W_BRAKING = const(14)
 _STEP_WORDS = const(16)
 _PEAKS = const(7)
 _TILTED = const(16)
+_STARTLED = const(32)
 _DIRECTION_SHIFT = const(7)
 _FORWARD = const(0)
 _UNKNOWN = const(3)
@@ -103,17 +105,28 @@ _FIRST = const(_RECORDS + _STEP_WORDS)
 # Two more: no step, and sums.
 _NO_STEP = const(_FIRST + _ROOM * _STEP_WORDS)
 _TOTAL = const(_NO_STEP + _STEP_WORDS)
-_WORDS = const(_TOTAL + _STEP_WORDS)
+# Then those of stability.py, of which some are needed here.
+_WORDS = _TOTAL + _STEP_WORDS + STABILITY_WORDS
+_MORE = const(_TOTAL + _STEP_WORDS + 40)
+_STEADY = const(_TOTAL + _STEP_WORDS + 42)
+_NO_SCORE = const(127)
+_CHANGED = const(4)
 
 # What is to be done: a verdict is asked for; the clip moved; the forward axis may be corrected. Added to it: the gate
-# has closed; steps were settled. Or the gate is closed, and the news, in the bits above, were not looked at.
+# has closed; steps were settled; the stability has news, in the three bits from NOTICED_SHIFT on. Or the gate is closed,
+# and the news, in the bits above, were not looked at.
 JUDGE = const(1)
 MOVED = const(2)
 DRIFTED = const(3)
 CLOSED = const(4)
 SETTLED = const(8)
 SHUT = const(16)
-NEWS_SHIFT = const(5)
+NOTICED_SHIFT = const(5)
+NOTICED = const(7 << NOTICED_SHIFT)
+NEWS_SHIFT = const(8)
+# A settled step's score goes with its verdict, in the bits above.
+_SCORE_SHIFT = const(9)
+_VERDICT = const(511)
 
 
 @micropython.viper
@@ -283,11 +296,14 @@ def _settle(track: ptr32, state: ptr32, clip: ptr32, verdict: int) -> int:
             contact = 0
         at = _SETTLED_STEPS + 2 * track[_SETTLED]
         track[at] = contact
-        track[at + 1] = verdict
+        track[_DIRECTION] = direction
+        score = _NO_SCORE
+        if track[_STEADY]:
+            score = int(grade(track, state))
+        track[at + 1] = verdict + (score << _SCORE_SHIFT)
         track[_SETTLED] = track[_SETTLED] + 1
         verdict = -1
         track[_PREVIOUS] = 1
-        track[_DIRECTION] = direction
         track[_WEIGHED] = 0
         # The others move up.
         for k in range(_RECORDS, _RECORDS + track[_WAITING] * _STEP_WORDS):
@@ -306,14 +322,19 @@ def _look(arrays, news: int) -> int:
     track = ptr32(arrays[0])
     state = ptr32(arrays[1])
     clip = ptr32(arrays[3])
-    closed = 0
+    what = 0
+    if news & _STARTLED:
+        what = int(watch(track, state, clip)) << NOTICED_SHIFT
+        news -= _STARTLED
     if track[_OPEN]:
-        closed = int(_follow(track, state, ptr16(arrays[2]), news))
+        what += int(_follow(track, state, ptr16(arrays[2]), news))
     elif news:
-        return SHUT + (news << NEWS_SHIFT)
-    what = int(_settle(track, state, clip, -1)) + closed
+        return what + SHUT + (news << NEWS_SHIFT)
+    what += int(_settle(track, state, clip, -1))
     if track[_SETTLED]:
         what += SETTLED
+    if track[_MORE]:
+        what += _CHANGED << NOTICED_SHIFT
     return what
 
 
@@ -321,7 +342,7 @@ class Walk:
     """Steps from the peaks of `front`, a FrontEnd.
 
     clip: words of a ClipWatch; None: nobody settles, the steps are to be taken with take(). model: whether each
-    verdict is asked for.
+    verdict is asked for. `track`: its words; those behind BEHIND_TRACK belong to a Stability, if there is one.
     """
 
     def __init__(self, front, clip=None, model=False):
@@ -357,6 +378,11 @@ class Walk:
     def waiting(self):
         """How many steps wait to be settled."""
         return self.track[_WAITING]
+
+    @property
+    def waiting_indices(self):
+        """Of the steps that wait to be settled."""
+        return [self.track[_RECORDS + k * _STEP_WORDS + _W_INDEX] for k in range(1, self.waiting + 1)]
 
     @property
     def settled(self):
@@ -431,12 +457,14 @@ class Walk:
         self.track[_KNOWN] = known
 
     def report(self, on_step):
-        """Call on_step(contact index, direction, confidence) for what is settled."""
+        """Call on_step(contact index, direction, confidence, score or None) for what is settled."""
         track = self.track
         at = _SETTLED_STEPS
         while track[_SETTLED]:
-            verdict = track[at + 1]
-            on_step(track[at], verdict >> _DIRECTION_SHIFT, verdict & 127)
+            score = track[at + 1] >> _SCORE_SHIFT
+            verdict = track[at + 1] & _VERDICT
+            score = None if score == _NO_SCORE else score
+            on_step(track[at], verdict >> _DIRECTION_SHIFT, verdict & 127, score)
             at += 2
             track[_SETTLED] -= 1
 
