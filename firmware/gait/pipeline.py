@@ -19,7 +19,7 @@ from firmware.gait.resample import RATE_MILLIHZ, Resampler
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
 
 # The model of each placement: raise the number whenever its answers change.
-MODELS = {"waist": "physics-waist-2", "shoe": "physics-shoe-1", "pocket": "physics-pocket-2"}
+MODELS = {"waist": "physics-waist-3", "shoe": "physics-shoe-1", "pocket": "physics-pocket-2"}
 PLACEMENTS = ("waist", "shoe", "pocket")
 # confidence is 0 .. 100; stability is 0 .. 100 or None where it is not known.
 Step = namedtuple("Step", ("contact_index", "decided_index", "direction", "confidence", "stability"))
@@ -33,7 +33,8 @@ class Pipeline:
     placement: "waist"; "shoe", where each stride of that foot counts once; "pocket", which counts with the waist's
     rhythm but without its posture, and knows no direction. mounting: a Mounting, or None where it is unknown: then
     steps count and their direction is unknown. model: None, or a learned one (learned.py); used at the waist only.
-    baseline: None, or what is usual for the wearer, a stability.Baseline that learns; at the waist only, too.
+    baseline: None, or what is usual for the wearer, bytes that take_baseline() gave; ValueError if they are something
+    else; at the waist only, too.
     """
 
     def __init__(self, placement, mounting=None, rate_millihz=104000, model=None, baseline=None):
@@ -109,7 +110,7 @@ class Pipeline:
         return self._tracker.doubt_clip()  # pyright: ignore[reportAttributeAccessIssue]
 
     def take_baseline(self):
-        """What is usual for the wearer, if enough was learned since the last call to be worth storing; else None."""
+        """What is usual for the wearer, as bytes, if enough was learned since the last call to store it; or None."""
         if self.placement != "waist":
             return None
         return self._tracker.stability.take_baseline()  # pyright: ignore

@@ -108,9 +108,9 @@ _SMOOTHING = const(121)
 _SIGNALS = const(129)  # of each finder, the frame's, plus 2**20
 _HOW_MANY = const(168)  # finders; whether the braking one, the third, rests
 _RESTING = const(169)
-# How large acceleration and turn get in each of the last 32 frames: squares of the largest and the smallest |acc| and
-# of the largest |gyr|, of means of 4 samples, the unit being 2 LSB; then three quarters of the newest one's mean. From
-# which squares on a frame is loud, and up to which index what is loud is looked at.
+# How large acceleration and turn get in each of the last 32 frames: squares of the largest and the smallest |acc|
+# and of the largest |gyr|, of means of 4 samples, the unit being 2 LSB; then three quarters of the newest frame's
+# mean. From which squares on a frame is loud, and up to which index what is loud is looked at.
 _EXTREMES = const(170)
 _NEWEST_MEAN = const(266)
 _LOUD = const(269)
@@ -123,7 +123,6 @@ _FINDERS = const(274)
 
 # For kernels of other modules.
 INDEX_AT, WAKE_AT = _INDEX, _WAKE
-EXTREMES_AT, NEWEST_MEAN_AT, LOUD_AT, ALERT_AT = _EXTREMES, _NEWEST_MEAN, _LOUD, _ALERT
 
 _PEAKS_KEPT = const(24)
 
@@ -812,8 +811,8 @@ class FrontEnd:
     def attend(self, look, context, see_to):
         """Who looks at the frames that bring something.
 
-        look(context, news), best a kernel: news is what there is, PEAKS, WAKE, TILTED, STARTLED, added up; returns what is to
-        be done, 0 for nothing. see_to(what): does it, and returns whether advance() is to pause there.
+        look(context, news), best a kernel: news is what there is, PEAKS, WAKE, TILTED, STARTLED, added up; returns
+        what is to be done, 0 for nothing. see_to(what): does it, and returns whether advance() is to pause there.
         """
         self._arrays = self._arrays[:5] + (look, context)
         self._see_to = see_to

@@ -1,27 +1,28 @@
 """How steady somebody walks: stumbles, falls, a changed gait, and a score for each step. At the waist only.
 
-Inputs: of each frame the extremes of |acc| and |gyr| (signals.py); the open gate's steps and the words of each step
-that settles (walk.py); the wearer's Baseline. Outputs: for each settled step a score of 0 .. 100 or none, and what
-`Stability.report` appends to the events, (index at 104 Hz, kind, detail 0 .. 100):
+Inputs: of each frame the extremes of |acc| and |gyr| (signals.py); the open gate, its steps and their words when they
+settle (walk.py); what is usual for the wearer, the baseline. Outputs: a score of 0 .. 100, or none, for each settled
+step; and what `Stability.report` appends to the events, (index at 104 Hz, kind, detail 0 .. 100):
 
-"stumble", "unstable"   Fast. A is the peak-to-peak of |acc| over 0.6 s, G the largest |gyr|; S = log2(A / usual A) +
-    log2(G / usual G) / 2. An alarm where S > 1.6 (A times the root of G is three times the usual) while somebody
-    walks, which is worth more than any feature: the gate is open, at least four steps, the last ones evenly timed.
-    "stumble" where A has doubled, else "unstable": the trunk turned rather than was hit. Detail: S, 100 for 4.
-    The usual is that of this walk, from its first steps on; but it never lies more than a quarter below the
-    Baseline, or, until that is learned, below a brisk walk, lest soft steps make an alarm of an ordinary one.
-"fall"   An impact of 2 g within four seconds of a step, and 0.75 to 3 s later the trunk lies more than 45 degrees
-    from how it was held in walking.
-"changed_gait"   Slow. The unevenness of a step is how much its time, its vertical and its fore-aft rms differ from the
-    last one's, and how little its horizontal acceleration follows the vertical velocity (coherence), each in powers
-    of two and at most one. Compared are means of 16 straight steps of one direction and one cadence (quarters
-    of an octave) with those of the Baseline: twice in a row half a power of two more.
+- "stumble", "unstable": at once. A is the peak-to-peak of |acc| over 0.6 s, G the largest |gyr|, both below 10 Hz.
+  S = log2(A / usual A) + log2(G / usual G) / 2 exceeds log2(3), while somebody walks, which matters more than any
+  feature: the gate is open, there are four steps at least, and the last ones were evenly timed. "stumble" where A has
+  doubled; else "unstable", the trunk turned. Detail: S, 100 standing for 4. Usual is what this walk's steps so far
+  show; but at least three quarters of the baseline or, where that is not known yet, of a brisk walk, lest after soft
+  steps an ordinary one make an alarm.
+- "fall": an impact of 2 g within four seconds of a step, and 0.6 to 3 s later the trunk lies more than 45 degrees
+  from how it is held in walking.
+- "changed_gait": slowly. A step is uneven by how much its time, its vertical and its fore-aft rms differ from the
+  last one's, and by how little its horizontal acceleration follows the vertical velocity (coherence): each as a
+  power of two, one at most, added. Means over 16 straight steps of one direction and one cadence (quarters of an
+  octave) are compared with those of the baseline; a change is twice in a row half a power of two more. Detail: the
+  excess, 100 standing for 4.
 
-The score falls from 100 at an unevenness of 0.5 to 0 at 3. It is not relative to the Baseline, so that the scores of
-weeks and of people can be compared; a step within a second of an alarm has 0.
+The score falls from 100 at an unevenness of 0.5 to 0 at 3. It does not refer to the baseline, so the scores of
+weeks and of people can be compared. A step within a second of an alarm has 0.
 
-The idea of the fast channel, the wearer's own ratio of extremes, is that of near-fall detectors from pelvis
-acceleration (Weiss et al. 2010); docs/stability.md has what it reaches and what it can't.
+That the wearer's own ratio of extremes tells near-falls is from Weiss et al. 2010 (pelvis acceleration).
+docs/stability.md has what this reaches, and what it can't.
 """
 
 import struct
@@ -57,6 +58,7 @@ _BELOW = const(111)
 _GENTLE = const(128)
 _BRISK_ACC = const(2541)  # 0.95 g and 60 deg/s, in units of 2 LSB
 _BRISK_TURN = const(2238)
+_NO_TURN = const(768)  # a sensor without gyroscope; the root of 64, the least there is
 _IMPACT = const(2049)  # 2 g
 _ONE_G = const(1024)
 _LOUDEST = const(32767)
@@ -348,7 +350,7 @@ def grade(track: ptr32, state: ptr32) -> int:
         if known >= _STEPS_KNOWN:
             usual = track[_BASELINE + at + k] >> 4
         usual -= _BELOW
-        if own > usual:
+        if own > usual or track[_LEVEL + k] == _NO_TURN:
             usual = own
         track[_USUAL + k] = usual
         # Back from the logarithm. Acceleration swings about 1 g, and in a stumble further up than down.
@@ -356,7 +358,12 @@ def grade(track: ptr32, state: ptr32) -> int:
         more = usual & 255
         more += 256 - (more * (256 - more) * 88 >> 16)
         usual = (usual >> 8) - 8
-        usual = more << usual if usual < 6 else _LOUDEST
+        if usual > 5:
+            usual = _LOUDEST
+        elif usual < 0:
+            usual = more >> (0 - usual)
+        else:
+            usual = more << usual
         if k == 0:
             more = _ONE_G + (usual >> 1)
             if more > usual:

@@ -3,16 +3,14 @@
 Input: samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence, stability score or None), in
 order; and `events`, to be taken, (index at 104 Hz, kind, detail): those of stability.py, and
 
-Event "wrong_clip", detail the degrees by which gravity has moved: the clip sits otherwise than calibrated (clip.py),
+"wrong_clip", detail the degrees by which gravity has moved: the clip sits otherwise than calibrated (clip.py),
 or there were steps while it was tilted by more than 45 degrees. From then on steps settle as unknown, until
 confirm_clip() or a new mounting.
 """
 
-from array import array
-
 from micropython import const
 
-from firmware.gait.clip import CLIP_WORDS, ClipWatch
+from firmware.gait.clip import ClipWatch, clip_words
 from firmware.gait.direction import decide, packed
 from firmware.gait.mounting import Mounting
 from firmware.gait.signals import W_TAKEN, FrontEnd
@@ -38,8 +36,9 @@ _TILTED_STEPS = const(12)
 class TrunkTracker:
     """mounting: None where it is unknown; then no step has a direction. in_pocket: neither posture nor coherence.
 
-    model: None, or a learned one (learned.py) that has a say in directions. baseline: what is usual for the wearer, a
-    Baseline, or None: nothing is known. `walking`: steps are to be expected, or some are not settled yet.
+    model: None, or a learned one (learned.py) that has a say in directions. baseline: what is usual for the wearer,
+    bytes of stability.py, or None: nothing is known. `walking`: steps are to be expected, or some are not settled
+    yet.
     """
 
     def __init__(self, resampler, on_step, mounting=None, in_pocket=False, model=None, baseline=None):
@@ -53,8 +52,8 @@ class TrunkTracker:
         self._mounting = mounting
         self._model = model
         self._clip = ClipWatch(self.front, mounting) if mounting else None
-        clip_words = self._clip.words if self._clip else array("i", bytes(4 * CLIP_WORDS))
-        self._walk = Walk(self.front, clip_words, model is not None)
+        words = self._clip.words if self._clip else clip_words()
+        self._walk = Walk(self.front, words, model is not None)
         self.stability = None if in_pocket else Stability(self._walk.track, baseline)
         self._walk.know_forward(mounting is not None)
         self._walk.attend(self._see_to)

@@ -1,7 +1,8 @@
 """The open gate: which peaks are steps while somebody walks, and when each step is settled.
 
 Input: the leading finder's new peaks, in the front end's state (signals.py). Output: settled steps, (contact index at
-104 Hz, direction, confidence, score of its stability), in order. steps.py opens and closes the gate, trunk.py takes what is settled.
+104 Hz, direction, confidence, score of its stability), in order. steps.py opens and closes the gate, trunk.py takes
+what is settled.
 
 A peak of a third of the usual swing is a step. One that comes sooner than 0.6 step times replaces the last, if that
 is not settled and it is 1.3 times as large. A smaller one is a step if it is the first small one within 1.5 steps
@@ -113,8 +114,8 @@ _NO_SCORE = const(127)
 _CHANGED = const(4)
 
 # What is to be done: a verdict is asked for; the clip moved; the forward axis may be corrected. Added to it: the gate
-# has closed; steps were settled; the stability has news, in the three bits from NOTICED_SHIFT on. Or the gate is closed,
-# and the news, in the bits above, were not looked at.
+# has closed; steps were settled; the stability has news, in the three bits from NOTICED_SHIFT on. Or the gate is
+# closed, and the news, in the bits above, were not looked at.
 JUDGE = const(1)
 MOVED = const(2)
 DRIFTED = const(3)

@@ -41,7 +41,10 @@ class ReplayedStep:
 
 @dataclass(frozen=True)
 class Replay:
-    """What the firmware made of one recording. events and cues are (time in s, name)."""
+    """What the firmware made of one recording. events and cues are (time in s, name).
+
+    baseline: what it learned of the wearer, bytes to hand to the next replay; None where that was too little.
+    """
 
     duration_s: float
     placement: str
@@ -49,6 +52,7 @@ class Replay:
     steps: list[ReplayedStep] = field(default_factory=list)
     events: list[tuple[float, str]] = field(default_factory=list)
     cues: list[tuple[float, str]] = field(default_factory=list)
+    baseline: bytes | None = None
 
     def counts(self) -> dict[str, int]:
         directions = [step.direction for step in self.steps]
@@ -111,15 +115,21 @@ class Replayer:
         raise ReplayError(f"{_name(recording)}: calibration gave no answer")
 
     def replay(
-        self, recording: Recording, placement: str | None = None, mounting: bytes | None = None
+        self,
+        recording: Recording,
+        placement: str | None = None,
+        mounting: bytes | None = None,
+        baseline: bytes | None = None,
     ) -> Replay:
         """What the device would have made of `recording`.
 
         placement: default, the recording's. mounting: a packed mounting; default, a straight clip where the
-        recording is in the clip's frame, unknown otherwise.
+        recording is in the clip's frame, unknown otherwise. baseline: what is usual for the wearer (Replay.baseline).
         """
         placement = placement or recording.placement
         job = self._job(recording, placement, mounting)
+        if baseline:
+            job["baseline"] = baseline.hex()
         if self._model and placement == "waist":
             job["model"] = self._model
         rate = recording.rate_hz
@@ -127,6 +137,7 @@ class Replayer:
         steps: list[ReplayedStep] = []
         events: list[tuple[float, str]] = []
         cues: list[tuple[float, str]] = []
+        learned = None
         for kind, *values in self._ask(recording, job):
             if kind == "step":
                 steps.append(_step(values, rate))
@@ -134,11 +145,13 @@ class Replayer:
                 events.append((values[0] / rate, values[1]))
             elif kind == "cue":
                 cues.append((values[0] / rate, values[1]))
+            elif kind == "baseline":
+                learned = bytes.fromhex(values[0])
             elif kind == "done":
                 model = values[0]
             elif kind == "failed":
                 raise ReplayError(f"{self._model}: the firmware refuses this model: {values[0]}")
-        return Replay(recording.duration_s, placement, model, steps, events, cues)
+        return Replay(recording.duration_s, placement, model, steps, events, cues, learned)
 
     def walk_test(
         self, recording: Recording, go_s: float, placement: str | None = None, mounting: bytes | None = None

@@ -7,11 +7,12 @@ job a line from stdin, a JSON object:
     {"samples": PATH, "rate_millihz": R, "placement": P, "calibrate": true}            learn the mounting
 
 where PATH is a file of interleaved little-endian int16 samples. A replay may further have "model", the path of a
-learned model, "features": true, or "go": the index at which the start signal of a 3-metre test is given. Answers with
-JSON arrays, one a line, indices being sample numbers: ["step", contact, decided, direction, confidence, stability],
-["features", values or null] of that step if they were asked for, ["event", index, kind], ["cue", index, pattern],
-["walk_test", HEX of the record, whose times count from sample 0, samples taken until then], ["mounting", HEX],
-["failed", reason]; after each job ["done", model].
+learned model, "features": true, "baseline", hex of what is usual for the wearer, or "go": the index at which the
+start signal of a 3-metre test is given. Answers with JSON arrays, one a line, indices being sample numbers: ["step",
+contact, decided, direction, confidence, stability], ["features", values or null] of that step if they were asked
+for, ["event", index, kind], ["cue", index, pattern], ["walk_test", HEX of the record, whose times count from sample
+0, samples taken until then], ["baseline", HEX] if enough was walked to learn it, ["mounting", HEX], ["failed",
+reason]; after each job ["done", model].
 
 The samples arrive in blocks of BLOCK, as the sensor's FIFO hands them over, so `decided` is when the device
 would have known.
@@ -86,7 +87,8 @@ def replay(job):
         return
     mounting = job["mounting"] and Mounting.unpack(binascii.unhexlify(job["mounting"]))
     cues = CuePolicy(mounting is not None or job["placement"] == "pocket")
-    pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"], model)
+    baseline = job.get("baseline") and binascii.unhexlify(job["baseline"])
+    pipeline = Pipeline(job["placement"], mounting, job["rate_millihz"], model, baseline)
 
     go = job.get("go")
     test = None if go is None else WalkTest(job["placement"])
@@ -122,6 +124,9 @@ def replay(job):
     feed(job["samples"], process)
     pipeline.flush()
     report()
+    learned = pipeline.take_baseline()
+    if learned:
+        print(json.dumps(("baseline", binascii.hexlify(learned).decode())))
     print(json.dumps(("done", pipeline.model_id)))
 
 

@@ -34,10 +34,16 @@ def trace(samples, placement, rate_millihz, mounted):
             newest = [front.ring[(k % 512) * 4 + c] for k in range(before, front.index) for c in range(4)]
             before = front.index
             # The first word is the sign shift.
-            yield "block %d %d %d" % (before, checksum(newest), checksum(front.state[1:]))
+            track = pipeline._tracker._walk.track[1:]
+            yield "block %d %d %d %d" % (
+                before,
+                checksum(newest),
+                checksum(front.state[1:]),
+                checksum(track),
+            )
     pipeline.flush()
     for step in pipeline.take_steps():
-        yield "step %d %d %d %d" % tuple(step)[:4]
+        yield "step %d %d %d %d %s" % tuple(step)
     for index, kind, detail in pipeline.take_events():
         yield "event %d %s %s" % (index, kind, detail)
 

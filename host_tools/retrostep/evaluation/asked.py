@@ -3,9 +3,9 @@
 Names of sources and activities are those of the development recordings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from retrostep.evaluation import measures
+from retrostep.evaluation import measures, stability
 from retrostep.evaluation.activities import CAR, FALLING, JUMPING, RESTING
 from retrostep.evaluation.conditions import (
     CALIBRATED,
@@ -13,6 +13,7 @@ from retrostep.evaluation.conditions import (
     NOT_CALIBRATED,
 )
 from retrostep.evaluation.scoring import Score
+from retrostep.evaluation.stability import Watched
 from retrostep.evaluation.statistics import Figure, Part, quantile, ratio
 from retrostep.evaluation.study import Evaluation
 from retrostep.evaluation.tables.counting import bouts_reported
@@ -201,3 +202,20 @@ def straight_strides(found: str, per: int) -> Measure:
 
 def counted_elsewhere(_evaluation: Evaluation, _condition: str) -> None:
     """Counted by `make bench`, which runs the code under an instruction counter."""
+
+
+def watched(
+    of: Callable[[Iterable[Watched]], list[Watched]], figure: Callable[[list[Watched]], Figure | None]
+) -> Measure:
+    return lambda evaluation, _condition: figure(of(evaluation.watched))
+
+
+def scores_separate(less: tuple[str, ...], more: tuple[str, ...], sources: tuple[str, ...]) -> Measure:
+    def measure(evaluation: Evaluation, _condition: str) -> Figure | None:
+        known = [one for one in evaluation.watched if one.facts.source in sources]
+        return stability.separation(
+            [one for one in known if one.facts.group in less],
+            [one for one in known if one.facts.group in more],
+        )
+
+    return measure

@@ -7,7 +7,7 @@ for. A goal without limits is reported only. Goals marked `robust` are asked aga
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from retrostep.evaluation import asked, measures, simulated
+from retrostep.evaluation import asked, measures, simulated, stability
 from retrostep.evaluation.activities import CAR, FALLING, JUMPING, RESTING
 from retrostep.evaluation.asked import Measure
 from retrostep.evaluation.conditions import (
@@ -24,6 +24,7 @@ from retrostep.evaluation.tables.cells import Cell, Table, text
 
 WAIST_REAL = "waist, real"
 WAIST_VIRTUAL = "waist, virtual"
+STABILITY = "waist, stability"
 SHOE = "shoe"
 SIMULATED = "simulated walker"
 # Growth of an error that a clip turned by 30 degrees may cause.
@@ -280,6 +281,95 @@ GOALS: tuple[Goal, ...] = (
         asked.called_backward(asked.motion_capture("waist"), 100),
         2,
         0.5,
+    ),
+    Goal(
+        STABILITY,
+        "acted stumbles (D18): trials with an alarm",
+        asked.watched(stability.stumbles, stability.told),
+        92,
+        97,
+        False,
+    ),
+    Goal(
+        STABILITY,
+        "alarm after the largest acceleration: median",
+        asked.watched(stability.stumbles, lambda some: stability.lateness(some, 0.5)),
+        0,
+        -0.3,
+    ),
+    Goal(
+        STABILITY,
+        "alarm after the largest acceleration: 95th percentile",
+        asked.watched(stability.stumbles, lambda some: stability.lateness(some, 0.95)),
+        0.5,
+        0.2,
+    ),
+    Goal(
+        STABILITY,
+        "false alarms, everything without stumbles",
+        asked.watched(stability.without_stumbles, stability.alarms_an_hour),
+        1,
+        0.3,
+    ),
+    Goal(
+        STABILITY,
+        "false alarms, level walking with starts, stops, turns",
+        asked.watched(stability.level_walking, stability.alarms_an_hour),
+        0.5,
+        0,
+    ),
+    Goal(
+        STABILITY,
+        "false alarms, sitting, lying, bending",
+        asked.watched(stability.at_rest, stability.alarms_an_hour),
+        0,
+        0,
+    ),
+    Goal(
+        STABILITY,
+        "falls (F01-F04): any alarm by 1 s after the impact",
+        asked.watched(stability.falls, lambda some: stability.falls_told(some, stability.ALARMS)),
+        95,
+        99,
+        False,
+    ),
+    Goal(
+        STABILITY,
+        'falls (F01-F04): event "fall" by 1 s after the impact',
+        asked.watched(stability.falls, lambda some: stability.falls_told(some, ("fall",))),
+        95,
+        99,
+        False,
+    ),
+    Goal(
+        STABILITY,
+        "score: stroke below elderly, area under the curve",
+        asked.scores_separate(("stroke",), ("elderly_healthy",), ("uniss",)),
+        0.97,
+        0.99,
+        False,
+    ),
+    Goal(
+        STABILITY,
+        "score: patients below healthy, area under the curve",
+        asked.scores_separate(
+            ("stroke", "MS", "equinovarus"), ("elderly_healthy", "healthy"), ("uniss", "semio", "ipol110")
+        ),
+        0.97,
+        0.99,
+        False,
+    ),
+    Goal(
+        STABILITY,
+        "score: mild Parkinson below elderly, area under the curve",
+        asked.scores_separate(("parkinson",), ("elderly_healthy",), ("uniss",)),
+    ),
+    Goal(
+        STABILITY,
+        '"changed gait", steady healthy walking',
+        asked.watched(stability.steady_and_healthy, stability.notices_an_hour),
+        1,
+        0,
     ),
     Goal(SHOE, "ipol110 feet: MAPE", asked.count_error("shoe", "ipol110"), 2.5, 1.5),
     Goal(SHOE, "ipol110 feet: F1 at 0.1 s", asked.f1_close("shoe", "ipol110"), 0.94, 0.96, False),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrostep.evaluation import bouts, calibration, runs, simulated
+from retrostep.evaluation import bouts, calibration, runs, simulated, stability
 from retrostep.evaluation.bouts import Bout
 from retrostep.evaluation.calibration import Calibration
 from retrostep.evaluation.conditions import (
@@ -30,6 +30,7 @@ from retrostep.evaluation.conditions import (
 )
 from retrostep.evaluation.corpus import Corpus, load, sample, straight_beginning, walks_forward
 from retrostep.evaluation.scoring import Facts, Score, Trial, known_direction, lag_key, lags, score
+from retrostep.evaluation.stability import Watched
 from retrostep.recording import Recording, RecordingError
 from retrostep.replay import Replayer, ReplayError
 
@@ -44,7 +45,7 @@ class Evaluation:
     """Everything that was found.
 
     scores: each recording under each condition. lags_s: by (source, placement, condition). models: by placement.
-    skipped: why a file, or a replay of it, could not be judged. simulated: see simulated.py.
+    skipped: why a file, or a replay of it, could not be judged. simulated, watched: see simulated.py, stability.py.
     """
 
     folder: str
@@ -59,6 +60,7 @@ class Evaluation:
     skipped: list[str]
     took_s: float
     simulated: list[Score]
+    watched: list[Watched]
 
     def select(self, condition: str = AS_RECORDED, **facts: Any) -> list[Score]:
         """Scores under a condition whose facts equal these; a tuple means any of them."""
@@ -102,7 +104,8 @@ def evaluate(
     work += _taught(loaded)
     cuts = list(bouts.cuts(loaded, seed))
     walks = list(simulated.jobs(QUICK_PERSONS if quick else simulated.PERSONS))
-    total = len(work) + len(cuts) + len(walks)
+    people = list(stability.jobs(loaded))
+    total = len(work) + len(cuts) + len(walks) + len(people)
     done = 0
 
     def advance() -> None:
@@ -128,6 +131,10 @@ def evaluate(
     for _, trial in runs.each(walks, simulated.replayed, jobs, model):
         walked.append(trial)
         advance()
+    watched: list[Watched] = []
+    for _, some in runs.each(people, stability.replayed, jobs, model):
+        watched += some
+        advance()
     lags_s = lags(trials)
     return Evaluation(
         folder=str(folder),
@@ -142,6 +149,7 @@ def evaluate(
         skipped=list(dict.fromkeys(skipped)),
         took_s=time.monotonic() - began,
         simulated=simulated.scored(walked),
+        watched=watched,
     )
 
 

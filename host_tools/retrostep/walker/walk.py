@@ -6,7 +6,7 @@
 
 Both recordings show the same walk of the same person. Walking starts from standing and ends with the feet side by
 side; the closing step is counted, as any other. What follows a `walk` in the same direction (also `stumble`,
-`slip` and `u_turn`) goes on without a stop.
+`slip`, `fall` and `u_turn`) goes on without a stop.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrostep.recording import Recording
-from retrostep.walker.person import GRAVITY, Person
+from retrostep.walker.person import GRAVITY, LEG_MASS_SHARE, Person
 from retrostep.walker.plan import (
     FOOT_NAMES,
     JOG_STANCE,
@@ -152,14 +152,14 @@ class Walk:
         gait = self._walking(("forward", "backward"), "stumble")
         self._pay(closing=False)
         way = 1.0 if gait.direction == "forward" else -1.0
-        self._step(gait, time=0.75, length=0.45, shock=2.2)
+        self._step(gait, time=0.75, length=0.45, shock=5.0)
         caught = self._plan.footfalls[-1]
         at_s = caught.lift_s + 0.55 * (caught.contact_s - caught.lift_s)
         self._plan.events.append((at_s, "stumble"))
-        self._plan.jolts.append(Jolt(at_s, (-0.25 * way, 0.12 * self._either_side(), -0.10), 0.06))
-        self._trunk_thrown(at_s, pitch_deg=15.0 * way, roll_deg=6.0 * self._either_side(), up_m=-0.045)
-        self._step(gait, time=0.68, length=1.2, shock=2.0)
-        gait.owed = {"time": 0.85, "length": 0.75, "shock": 1.3}
+        self._plan.jolts.append(Jolt(at_s, (-0.60 * way, 0.30 * self._either_side(), -0.25), 0.06))
+        self._trunk_thrown(at_s, pitch_deg=22.0 * way, roll_deg=8.0 * self._either_side(), up_m=-0.045)
+        self._step(gait, time=0.68, length=1.2, shock=5.0)
+        gait.owed = {"time": 0.85, "length": 0.75, "shock": 2.0}
         return self
 
     def slip(self) -> "Walk":
@@ -170,11 +170,38 @@ class Walk:
         self._step(gait, slide_m=0.13)
         at_s = self._plan.footfalls[-1].contact_s
         self._plan.events.append((at_s, "slip"))
-        self._plan.jolts.append(Jolt(at_s + 0.12, (0.15 * way, 0.15 * self._either_side(), -0.20), 0.08))
-        self._trunk_thrown(at_s + 0.03, pitch_deg=-12.0 * way, roll_deg=7.0 * self._either_side(), up_m=-0.06)
-        self._step(gait, time=0.62, length=0.5, shock=2.2)
-        gait.owed = {"time": 0.9, "length": 0.8, "shock": 1.2}
+        self._plan.jolts.append(Jolt(at_s + 0.12, (0.35 * way, 0.35 * self._either_side(), -0.45), 0.08))
+        self._trunk_thrown(at_s + 0.03, pitch_deg=-20.0 * way, roll_deg=10.0 * self._either_side(), up_m=-0.06)
+        self._step(gait, time=0.62, length=0.5, shock=5.5)
+        gait.owed = {"time": 0.9, "length": 0.8, "shock": 1.8}
         return self
+
+    def fall(self, lie_s: float = 6.0) -> "Walk":
+        """While walking: the swinging foot is caught, no step catches the body, which tips over where it was going.
+
+        It falls as a rod does, hits the ground at 2.6 m/s, stops within 0.07 s, lies for lie_s and gets up again.
+        """
+        gait = self._walking(("forward", "backward"), "fall")
+        self._need(lie_s >= 1, f"fall({lie_s})", "at least 1 second on the ground")
+        self._pay(closing=False)
+        way = 1.0 if gait.direction == "forward" else -1.0
+        self._step(gait, time=0.75, length=0.45, shock=2.2)
+        caught = self._plan.footfalls[-1]
+        tips_s = caught.lift_s + 0.55 * (caught.contact_s - caught.lift_s)
+        self._plan.jolts.append(Jolt(tips_s, (-0.25 * way, 0.12 * self._either_side(), -0.10), 0.06))
+        hits_s = tips_s + 0.65
+        self._plan.events.append((hits_s, "fall"))
+        up, pitch = self._plan.trunk["up_m"], self._plan.trunk["pitch_deg"]
+        for track, low, rate in ((up, -0.70, -2.6), (pitch, 78.0 * way, 200.0 * way)):
+            track.knot(max(tips_s, track.last_s + 0.01), track.last_value)
+            track.knot(hits_s, low, rate)
+            track.knot(hits_s + 0.07, low + 0.035 * rate)
+        self._plan.jolts.append(Jolt(hits_s, (0.0, 0.0, LEG_MASS_SHARE * 2.6), 0.04))
+        self._stop()
+        self._now_s = hits_s + lie_s + 3.0
+        for track in (up, pitch):
+            track.go(hits_s + lie_s, self._now_s - 0.2, 0.0)
+        return self._span("fall")
 
     def sit(self, seconds: float = 5.0) -> "Walk":
         """Sit down on a chair, sit, stand up again."""

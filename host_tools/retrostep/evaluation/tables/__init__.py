@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from retrostep.evaluation.study import Evaluation
-from retrostep.evaluation.tables import computed, counting, directions, mounting, worst
+from retrostep.evaluation.tables import computed, counting, directions, mounting, stability, worst
 from retrostep.evaluation.tables.cells import Table, text
 
 __all__ = ("Table", "all_tables", "text")
@@ -22,6 +22,9 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
         counting.bouts_table,
         directions.latency_table,
         directions.reliability_table,
+        stability.alarms_table,
+        stability.missed_table,
+        stability.scores_table,
         mounting.conditions_table,
         mounting.calibration_table,
         computed.virtual_activity_table,
