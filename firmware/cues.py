@@ -44,6 +44,12 @@ _SHAPES = (
 _BUZZ_MS = {".": 100, "-": 200, "=": 400, "#": 800}
 _PAUSE_MS = const(100)
 _LONG_PAUSE_MS = const(250)
+_OF_STABILITY = {
+    "stumble": "unstable",
+    "unstable": "unstable",
+    "fall": "fall",
+    "changed_gait": "changed_gait",
+}
 _QUEUE_LENGTH = 4
 # Asking for a calibration at every bout would be a nag: once in half an hour of samples.
 _ASK_AGAIN_SAMPLES = 30 * 60 * 104
@@ -63,6 +69,8 @@ class CuePolicy:
         """Name of the pattern, or None. Arguments as Pipeline.take_events() gives them."""
         if kind == "bout_opened" and detail == BACKWARD:
             return "backward_started"
+        if kind in _OF_STABILITY:
+            return _OF_STABILITY[kind]
         wanted = kind == "wrong_clip" or (kind == "bout_opened" and not self._calibrated)
         if wanted and index >= self._ask_at:
             self._ask_at = index + _ASK_AGAIN_SAMPLES

@@ -392,9 +392,16 @@ def grade(track: ptr32, state: ptr32) -> int:
     if more > 0:
         uneven += more
     grades = track[_GRADES]
-    if regular == 0 or (track[_WAY] << sh) >> sh != direction:
+    way = (track[_WAY] << sh) >> sh
+    turned_round = 0
+    if way + direction == 1 and way >= 0:
+        turned_round = 1
+    if direction <= _BACKWARD or way < 0:
+        track[_WAY] = direction
+    if regular == 0 or way < 0 or turned_round:
         # The first of its kind: nothing to compare it with.
-        track[_WAY] = direction if regular else 0 - 1
+        if regular == 0:
+            track[_WAY] = 0 - 1
         track[_GRADES] = 0
         track[_BLOCK_COUNT] = 0
         return NO_SCORE

@@ -171,7 +171,9 @@ class Walk:
         at_s = self._plan.footfalls[-1].contact_s
         self._plan.events.append((at_s, "slip"))
         self._plan.jolts.append(Jolt(at_s + 0.12, (0.35 * way, 0.35 * self._either_side(), -0.45), 0.08))
-        self._trunk_thrown(at_s + 0.03, pitch_deg=-20.0 * way, roll_deg=10.0 * self._either_side(), up_m=-0.06)
+        self._trunk_thrown(
+            at_s + 0.03, pitch_deg=-20.0 * way, roll_deg=10.0 * self._either_side(), up_m=-0.06
+        )
         self._step(gait, time=0.62, length=0.5, shock=5.5)
         gait.owed = {"time": 0.9, "length": 0.8, "shock": 1.8}
         return self
