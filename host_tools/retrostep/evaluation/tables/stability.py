@@ -13,9 +13,7 @@ def alarms_table(evaluation: Evaluation) -> Table:
     rows: list[list[Cell]] = []
     groups: dict[tuple[str, str], list[Watched]] = defaultdict(list)
     for one in evaluation.watched:
-        groups[one.facts.source, one.code if one.facts.source in ("sisfall", "kuhar") else "walks"].append(
-            one
-        )
+        groups[one.facts.source, one.code if one.facts.source == "sisfall" else "all"].append(one)
     for (source, code), watched in sorted(groups.items()):
         acted = stability.stumbles(watched)
         fallen = [one for one in watched if one.facts.falls_s]
