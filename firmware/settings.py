@@ -25,6 +25,7 @@ A file that is damaged or holds a bad value is not obeyed: the defaults hold, th
 """
 
 import json
+import sys
 from binascii import unhexlify
 
 from journal import write_atomically
@@ -79,9 +80,13 @@ def minutes_of(text):
 def _plan(value):
     if value is None:
         return True
-    # Loaded only where there is a plan.
+    # Loaded to stay only where there is a plan.
+    loaded = "firmware.plan" in sys.modules
     from firmware.plan import fits
 
+    if not loaded:
+        del sys.modules["firmware.plan"]
+        delattr(sys.modules["firmware"], "plan")
     return fits(value)
 
 
