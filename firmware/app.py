@@ -6,9 +6,7 @@ found, how a record looks or how a message travels; each of those is a module of
 
 import asyncio
 import gc
-import os
 import random
-import sys
 import time
 from binascii import hexlify, unhexlify
 from sys import implementation
@@ -18,12 +16,13 @@ from journal import write_atomically
 from micropython import const
 from sampleclock import SampleClock
 
-from firmware import VERSION, boards, steplog
+from firmware import VERSION, boards, load_seldom, steplog
 from firmware.boards import board
 from firmware.button import Button
-from firmware.calibration import DONE, FAILED, STANDING, WALKING, Calibration
 from firmware.clock import Clock
-from firmware.cues import CuePlayer, CuePolicy
+from firmware.cues import CuePlayer, CuePolicy, in_quiet_hours
+from firmware.daycount import DayCount
+from firmware.gait import BACKWARD
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 from firmware.link import protocol
@@ -41,22 +40,19 @@ _BASELINE = "/baseline.bin"
 _HEALTHY_AFTER_MS = const(60_000)
 # An application on trial is the good one after so long.
 _TRUSTED_AFTER_MS = const(5 * 60_000)
-_CRASH_LOG = "/crash.log"
 # Longer than any garbage collection, flash erase or import; the housekeeping feeds it every second.
 _WATCHDOG_MS = const(30_000)
 _HOUSEKEEPING_MS = const(1000)
 _UPDATE_IDLE_MS = const(60_000)
 _BATTERY_MS = const(4 * 3600 * 1000)
-# The seconds of an ESP32's module time count from 2000; a clock that was never set shows that year.
+# The seconds of an ESP32's module time count from 2000.
 _EPOCH_2000_S = const(946_684_800)
-_FIRST_YEAR = const(2025)
-# How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
-_RTC_AWAKE_MS = const(1000)
-_RTC_ASLEEP_MS = const(60_000)
 _TEST_PRESSES = const(2)
 _CALIBRATE_PRESSES = const(3)
+_SWITCH_CUES_PRESSES = const(5)
+# The converter of a board whose battery is not fitted reads next to nothing.
+_NO_BATTERY_MV = const(2000)
 _DANGERS = ("unstable", "stumble", "fall")
-_CALIBRATION_CUES = {STANDING: "calibrating", WALKING: "walk_now", DONE: "calibrated", FAILED: "error"}
 
 
 def _mounting(text):
@@ -74,8 +70,7 @@ class Device:
     """Everything that runs on one board. safe: nothing is measured; cable, radio and log work."""
 
     def __init__(self, safe=False):
-        from firmware import startup
-
+        startup = load_seldom("startup")
         self._safe = safe
         self.settings = Settings()
         self.clock = Clock(time.ticks_us, time.ticks_diff)
@@ -105,15 +100,18 @@ class Device:
         if board.LED_PIN is not None:
             self._led = machine.Pin(board.LED_PIN, machine.Pin.OUT, value=1 - board.LED_ON)
         self._motor = startup.make_motor()
-        self._cues = CuePlayer(self._motor, self._set_led, self.settings["motor_percent"])
-        self._calibration = Calibration(placement, self._rate_millihz)
+        self._cues = CuePlayer(self._motor, self._set_led, self.clock.uptime_ms, self._on_fault)
+        self._pace = None
+        self._day_count = DayCount(self.logbook.counts()[BACKWARD])
+        # Made when the first one begins.
+        self._calibration = None
         # The 3-metre test that is under way, and the record of the last one.
         self.test = self.tested = None
         self._plan = None
-        self._follow_plan()
+        self.apply_settings(("plan",))
         self._wear = WearWatch()
         self._clip_doubted = False
-        self._cue_policy = self._make_cue_policy()
+        self._cue_policy = CuePolicy(self._clip_known())
         self._button = Button(boards.button_pin(), self._on_presses, self._on_hold)
         self._battery = self._flag = None
         if board.BATTERY_PIN is not None:
@@ -128,46 +126,39 @@ class Device:
             self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_us
         )
         self._link = CableLink(self)
-        self.radio = Windows(self, self.clock.uptime_ms, self._on_pairing, getattr(board, "charging", None))
+        self.radio = Windows(self, self.clock.uptime_ms, self._cues.play, getattr(board, "charging", None))
         self._updater = None
         self._restart_wanted = False
-        self._recall_time()
-        self._tell_crash()
-        # Nothing in it is needed any more, and the heap is small.
-        del sys.modules["firmware.startup"]
-        delattr(sys.modules["firmware"], "startup")
+        startup.recall_time(self.clock, self.logbook)
+        startup.tell_crash(self.logbook)
 
-    def _tell_crash(self):
-        try:
-            os.stat(_CRASH_LOG)
-        except OSError:
-            return
-        from firmware.crashes import take
-
-        crash = take()
-        if crash:
-            self.logbook.add_crash(*crash)
-
-    def _make_cue_policy(self):
-        known = self._mounting is not None and not self._clip_doubted
-        return CuePolicy(known or self._pipeline.placement == "pocket")
+    def _clip_known(self):
+        return (self._mounting is not None and not self._clip_doubted) or self._pipeline.placement == "pocket"
 
     def _on_presses(self, presses):
         if self._imu is not None and self._link.mark(self._imu.next_index, presses):
             # A host records: presses label the recording.
             return
-        if presses == _TEST_PRESSES:
-            self.walk_test(protocol.WALK_TEST_CANCEL if self.test else protocol.WALK_TEST_START)
-        elif presses == _CALIBRATE_PRESSES:
-            self.calibrate(protocol.CALIBRATE_START)
-        elif presses == 1 and self._clip_doubted:
-            self._confirm_clip()
+        try:
+            if presses == _TEST_PRESSES:
+                self.walk_test(protocol.WALK_TEST_CANCEL if self.test else protocol.WALK_TEST_START)
+            elif presses == _CALIBRATE_PRESSES:
+                self.calibrate(protocol.CALIBRATE_START)
+            elif presses == _SWITCH_CUES_PRESSES:
+                load_seldom("gestures").switch_cues(self._cues, self.settings)
+            elif presses == 1 and self._clip_doubted:
+                self._confirm_clip()
+            elif presses == 1:
+                today = self._day_count.today(
+                    self.clock.utc_ms() is not None, self.logbook.counts()[BACKWARD]
+                )
+                load_seldom("gestures").tell_count(self._cues, today)
+        except (ValueError, MemoryError) as refused:
+            print("app: %d presses are refused: %s" % (presses, refused))
+            self._cues.play("error")
 
     def _on_hold(self):
         self.radio.open_pairing()
-
-    def _on_pairing(self):
-        self._cues.play("pairing_open")
 
     def _confirm_clip(self):
         """The wearer says that the clip sits as it should."""
@@ -183,7 +174,7 @@ class Device:
                 self.settings.change("mounting", hexlify(mounting.pack()).decode())
             except OSError as full:
                 print("app: the mounting holds until the next reset; it could not be stored:", full)
-        self._cue_policy = self._make_cue_policy()
+        self._cue_policy.trust(self._clip_known())
 
     def calibrate(self, action):
         """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
@@ -191,25 +182,33 @@ class Device:
         if action == protocol.CALIBRATE_START:
             if self.test is not None:
                 self.test.finish(self, "cancelled")
+            if calibration is None:
+                from firmware.calibration import Calibration
+
+                calibration = Calibration(self._pipeline.placement, self._rate_millihz)
+                self._calibration = calibration
             calibration.start()
             gc.collect()
-            self._cues.play("calibrating")
+            self._cues.play(calibration.cue)
         elif action == protocol.CALIBRATE_CANCEL:
-            calibration.cancel()
+            if calibration:
+                calibration.cancel()
         elif action == protocol.CALIBRATE_CONFIRM:
             self._confirm_clip()
         elif action != protocol.CALIBRATE_ASK:
             raise ValueError("calibrate: expected action 0 to 3, got %d" % action)
         quality = self._mounting.quality if self._mounting is not None else 0
+        if calibration is None:
+            return bytes((0, 0, quality))
         return bytes((calibration.state, min(calibration.steps, 255), quality)) + calibration.reason.encode()
 
     def _follow_calibration(self):
         """The calibration's state has changed: tell the wearer; keep and use a result."""
         calibration = self._calibration
-        if calibration.state == DONE:
+        if calibration.mounting is not None:
             self._trust_clip(calibration.mounting)
             self._renew_pipeline()
-        self._cues.play(_CALIBRATION_CUES[calibration.state])
+        self._cues.play(calibration.cue)
 
     def _renew_pipeline(self):
         """Settle what is known and begin anew with the mounting there is now."""
@@ -246,14 +245,14 @@ class Device:
                 print("app: what is usual for the wearer could not be stored:", full)
 
     def apply_settings(self, names):
-        """A host has changed these settings: tell whoever keeps one (but those of settings._AT_START)."""
-        self._cues.strength = self.settings["motor_percent"]
+        """A host has changed these settings: tell whoever keeps one (but those of setting_rules.AT_START)."""
+        self._cues.strength = 0 if self.settings["cues_off"] else self.settings["motor_percent"]
         if "plan" in names:
             self._follow_plan()
         if "mounting" in names:
             self._mounting = _mounting(self.settings["mounting"])
             self._clip_doubted = False
-            self._cue_policy = self._make_cue_policy()
+            self._cue_policy.trust(self._clip_known())
             self._renew_pipeline()
 
     def _follow_plan(self):
@@ -266,7 +265,7 @@ class Device:
 
     def walk_test(self, action):
         """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
-        if action == protocol.WALK_TEST_START:
+        if action == protocol.WALK_TEST_START and self._calibration:
             self._calibration.cancel()
         gc.collect()
         try:
@@ -297,12 +296,13 @@ class Device:
         self._sample_clock.observe(self._pipeline.sample_index + imu.waiting - 1, looked_us)
         self._take_results()
         self._link.raw_block(imu.first_index, imu.samples, count)
-        if self._calibration.active and self._calibration.process(imu.samples, count):
+        calibration = self._calibration
+        if calibration and calibration.active and calibration.process(imu.samples, count):
             self._follow_calibration()
         if self._wear.process(imu.samples, count) and self._pipeline.doubt_clip():
             # Taken off: when walking begins again, the wearer is asked whether it sits as it did.
             self._clip_doubted = True
-            self._cue_policy = self._make_cue_policy()
+            self._cue_policy.trust(self._clip_known())
         if self.test is not None:
             self.test.process(imu.samples, count, self._pipeline.sample_index)
             if self.test.judge(self._sample_clock.ms_at, self.clock.uptime_ms()):
@@ -337,12 +337,20 @@ class Device:
                 self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), min(detail or 0, 100))
             if kind == "wrong_clip":
                 self._clip_doubted = True
-            pattern = self._cue_policy.on_event(index, kind, detail)
-            if self.test is not None and kind not in _DANGERS:
+            if (self.test or (self._calibration and self._calibration.active)) and kind not in _DANGERS:
                 # A buzz would disturb the wearer, and shake the clip.
                 continue
-            if pattern is not None and self._cues.play(pattern):
-                self._note_cue(max(self._sample_clock.ms_at(index), 0), pattern)
+            self._cue(max(self._sample_clock.ms_at(index), 0), kind, detail)
+            if kind == "bout_opened" and detail == BACKWARD and self.settings["pace_per_min"]:
+                self._set_pace(self.settings["pace_per_min"])
+            elif kind == "bout_closed":
+                self._set_pace(0)
+
+    def _cue(self, at_ms, kind, detail=None):
+        """Let the wearer feel what happened at that uptime, if the policy wants it."""
+        pattern = self._cue_policy.on_event(at_ms, kind, detail)
+        if pattern is not None and self._cues.play(pattern):
+            self._note_cue(at_ms, pattern)
 
     def _note_cue(self, at_ms, pattern):
         """The wearer felt a pattern for what happened at `at_ms`: log it, tell who listens."""
@@ -351,6 +359,19 @@ class Device:
         message = live_cue(at_ms, number)
         self._link.live(message)
         self.radio.live(message)
+
+    def _set_pace(self, steps_per_min):
+        """Beat so many steps a minute from now on; 0: no more."""
+        if self._pace:
+            self._pace.cancel()
+            self._pace = None
+        if not steps_per_min:
+            return
+        try:
+            beat = load_seldom("metronome").beat(self._cues, self.clock.uptime_ms, steps_per_min)
+            self._pace = asyncio.create_task(beat)
+        except MemoryError:
+            print("app: too little memory for the pace")
 
     def _on_gap(self):
         """Samples are missing: settle what is known with the times known so far, then start anew."""
@@ -362,27 +383,17 @@ class Device:
             self._sample_clock.restart()
 
     def _on_fault(self, kind, count):
-        print("app: sensor fault: %s (%d)" % (steplog.FAULTS[kind], count))
+        print("app: fault: %s (%d)" % (steplog.FAULTS[kind], count))
         self.logbook.add_fault(kind, count)
+        if kind in (steplog.FAULT_SILENT, steplog.FAULT_WRONG_PART):
+            self._cue(self.clock.uptime_ms(), "error")
 
     def keep_time(self):
         """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
         utc_s, ms = divmod(self.clock.utc_ms(), 1000)
         date = time.gmtime(utc_s - _EPOCH_2000_S)
         machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
-
-    def _recall_time(self):
-        """After a reset the RTC may still know the time; the host prefers its own anchors to this one."""
-        date = machine.RTC().datetime()
-        if date[0] < _FIRST_YEAR:
-            return
-        uptime_ms = self.clock.uptime_ms()
-        utc_s = time.mktime((date[0], date[1], date[2], date[4], date[5], date[6], 0, 0)) + _EPOCH_2000_S
-        utc_ms = utc_s * 1000 + date[7] // 1000
-        asleep = machine.reset_cause() == machine.DEEPSLEEP_RESET
-        uncertainty_ms = _RTC_ASLEEP_MS if asleep else _RTC_AWAKE_MS
-        self.clock.set_anchor(uptime_ms, utc_ms)
-        self.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, steplog.SOURCE_DEVICE)
+        self._day_count.synced(self.logbook.counts()[BACKWARD])
 
     def _battery_mv(self):
         return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER if self._battery else 0
@@ -459,7 +470,11 @@ class Device:
             self.radio.tick()
             if self._battery and self.clock.uptime_ms() >= battery_due_ms:
                 battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
-                self.logbook.add_battery(self._battery_mv())
+                battery_mv = self._battery_mv()
+                self.logbook.add_battery(battery_mv)
+                if _NO_BATTERY_MV < battery_mv < self.settings["low_battery_mv"]:
+                    self._cue(self.clock.uptime_ms(), "low_battery")
+            self._follow_local_time()
             if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
                 machine.RTC().memory(b"")
                 healthy = True
@@ -473,6 +488,16 @@ class Device:
                 machine.reset()
             if not trusted and self._measured_ms() >= _TRUSTED_AFTER_MS:
                 trusted = self._trust_application()
+
+    def _follow_local_time(self):
+        """See whether a new day has begun, and whether these are quiet hours; while the clock is unset, neither."""
+        utc_ms = self.clock.utc_ms()
+        if utc_ms is None:
+            return
+        local_ms = utc_ms + self.settings["utc_offset_min"] * 60_000
+        now = "%02d:%02d" % divmod(local_ms // 60_000 % 1440, 60)
+        self._cues.hushed = in_quiet_hours(now, self.settings["quiet_from"], self.settings["quiet_to"])
+        self._day_count.observe(local_ms, self.clock.uptime_ms(), self.logbook.counts()[BACKWARD])
 
     def _measured_ms(self):
         """For how long samples have come."""

@@ -12,6 +12,8 @@ from micropython import const
 
 IDLE, STANDING, WALKING, DONE, FAILED = range(5)
 STATES = ("idle", "standing", "walking", "done", "failed")
+# The pattern (steplog.PATTERNS) that tells the wearer of each state.
+_CUES = (None, "calibrating", "walk_now", "calibrated", "error")
 
 _STAND_S = const(3)
 _STAND_LIMIT_S = const(30)
@@ -39,6 +41,11 @@ class Calibration:
     def active(self):
         """True while it waits for the wearer to stand or to walk."""
         return self.state in (STANDING, WALKING)
+
+    @property
+    def cue(self):
+        """Name of the pattern that tells of the present state."""
+        return _CUES[self.state]
 
     @property
     def steps(self):

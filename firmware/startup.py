@@ -1,15 +1,24 @@
-"""What the application asks once, when it starts: loaded for that, and not kept (app.py)."""
+"""What the application does once, when it starts. Loaded then, and not kept."""
 
 import os
+import time
 
 import machine
 from micropython import const
 
+from firmware import steplog
 from firmware.boards import board
 
 # Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
 _RESERVE_BYTES = const(131_072)
 _LEAST_LOG_BYTES = const(32_768)
+# The seconds of an ESP32's module time count from 2000; a clock that was never set shows that year.
+_EPOCH_2000_S = const(946_684_800)
+_FIRST_YEAR = const(2025)
+# How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
+_RTC_AWAKE_MS = const(1000)
+_RTC_ASLEEP_MS = const(60_000)
+_CRASH_LOG = "/crash.log"
 
 
 def reset_cause():
@@ -36,7 +45,7 @@ def installed_model(placement):
 
 
 def make_motor():
-    """What vibrates on this board, or stands in for it: run(percent), stop(), deinit()."""
+    """What vibrates on this board, or stands in for it: run(percent), stop(), standby(), deinit()."""
     if board.HAPTIC == "pwm":
         from pwm_motor import PWMMotor
 
@@ -58,3 +67,30 @@ def log_budget(wanted_bytes, folder):
         # There is no log yet.
         used = 0
     return min(wanted_bytes, max(used + free * fragment_bytes - _RESERVE_BYTES, _LEAST_LOG_BYTES))
+
+
+def recall_time(clock, logbook):
+    """After a reset the RTC may still know the time; the host prefers its own anchors to this one."""
+    date = machine.RTC().datetime()
+    if date[0] < _FIRST_YEAR:
+        return
+    uptime_ms = clock.uptime_ms()
+    utc_s = time.mktime((date[0], date[1], date[2], date[4], date[5], date[6], 0, 0)) + _EPOCH_2000_S
+    utc_ms = utc_s * 1000 + date[7] // 1000
+    asleep = machine.reset_cause() == machine.DEEPSLEEP_RESET
+    uncertainty_ms = _RTC_ASLEEP_MS if asleep else _RTC_AWAKE_MS
+    clock.set_anchor(uptime_ms, utc_ms)
+    logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, steplog.SOURCE_DEVICE)
+
+
+def tell_crash(logbook):
+    """Log the crash that came before this start, if there was one."""
+    try:
+        os.stat(_CRASH_LOG)
+    except OSError:
+        return
+    from firmware.crashes import take
+
+    crash = take()
+    if crash:
+        logbook.add_crash(*crash)

@@ -59,6 +59,7 @@ FAULTS = (
     "sensor lost its settings",
     "samples lost",
     "wrong sensor",
+    "motor silent",
 )
 EVENTS = ("unstable", "stumble", "fall", "changed_gait", "wrong_clip")
 PATTERNS = (
@@ -90,7 +91,14 @@ PATTERNS = (
 )
 SOURCES = ("host", "device clock")
 
-FAULT_SILENT, FAULT_STUCK, FAULT_UNCONFIGURED, FAULT_OVERRUN, FAULT_WRONG_PART = range(5)
+(
+    FAULT_SILENT,
+    FAULT_STUCK,
+    FAULT_UNCONFIGURED,
+    FAULT_OVERRUN,
+    FAULT_WRONG_PART,
+    FAULT_MOTOR_SILENT,
+) = range(6)
 SOURCE_HOST, SOURCE_DEVICE = range(2)
 
 STABILITY_NONE_LEVEL = 7
@@ -109,9 +117,11 @@ _STEPS_LIMIT_BYTES = const(480)
 _STATE_FOLLOWS = const(0x80)
 _TIME_BITS = const(0x7F)
 _LONGER = const(120)
-_LONGEST = _LONGER + 7 * 256
+_LONGEST = const(_LONGER + 7 * 256)
 _NO_STEP = const(127)
-_ITEM_TIME, _ITEM_BOUT, _ITEM_CUE = range(3)
+_ITEM_TIME = const(0)
+_ITEM_BOUT = const(1)
+_ITEM_CUE = const(2)
 # MicroPython's struct raises ValueError, CPython's has an exception of its own.
 UNPACK_ERRORS = (ValueError, IndexError, getattr(struct, "error", ValueError))
 

@@ -10,5 +10,8 @@ class NoMotor:
     def stop(self):
         """Nothing to stop."""
 
+    def standby(self):
+        """Nothing to put to sleep."""
+
     def deinit(self):
         """Nothing to give back."""

@@ -32,6 +32,10 @@ class PWMMotor:
         """Stop the motor."""
         self._pwm.duty_u16(0)
 
+    def standby(self):
+        """Nothing to play for a while: a stopped motor behind a transistor takes no current anyway."""
+        self.stop()
+
     def deinit(self):
         """Stop and give the PWM channel back."""
         self.stop()

@@ -84,8 +84,11 @@ def test_a_walk_becomes_steps_by_direction_a_buzz_and_a_log(image, tmp_path, two
     assert found["backward"] == pytest.approx(truth["backward"], rel=0.1)
     assert found["forward"] == pytest.approx(truth["forward"], rel=0.1)
     first_backward = two_minutes.step_times_s("backward")[0]
-    assert len(buzzes) == 1
+    # One medium when it has begun, two when it is over.
+    assert len(buzzes) == 3
     assert first_backward < buzzes[0] < first_backward + 5
+    last_backward = two_minutes.step_times_s("backward")[-1]
+    assert last_backward < buzzes[1] < buzzes[2] < last_backward + 5
 
 
 def test_step_times_in_the_log_follow_the_true_contacts_in_spite_of_a_wrong_sensor_clock(
@@ -252,12 +255,13 @@ def test_after_it_was_taken_off_the_device_asks_and_one_press_confirms_the_clip(
     assert len(asked) == 3
 
 
-def test_one_press_or_a_long_one_starts_no_calibration(image):
+def test_one_press_tells_the_count_and_neither_it_nor_a_long_one_starts_a_calibration(image):
     flash_image.create(image)
     script = [(1_000, "press", 80), (3_000, "press", 3_500)]
     with VirtualBoard(image, speed=0, script=script) as board:
         board.advance(9)
-        assert motor_starts(board) == []
+        # None: medium, short, medium. There is no radio on this board for the long press.
+        assert len(motor_starts(board)) == 3
 
 
 def test_on_a_small_volume_old_steps_go_in_time_and_the_log_says_which(tmp_path):

@@ -74,7 +74,7 @@ def test_times_are_those_of_the_contacts(replay, folder):
 
 def test_backward_walking_is_felt_as_a_cue(replay, folder):
     (both,) = objects(replay("--json", folder / "both.npz"))
-    assert [cue["pattern"] for cue in both["cues"]] == ["backward_started"]
+    assert [cue["pattern"] for cue in both["cues"]] == ["backward_started", "backward_ended"]
 
 
 def test_a_turned_clip_is_right_once_calibrated(replay, folder):

@@ -13,7 +13,7 @@ class DeviceOnADesk:
         self.settings = {"radio_every_min": 0, "radio_after_walk_min": 5, "step_length_mm": 0, **settings}
         self.now_ms = 0
         self.on_charger = False
-        self.windows = Windows(self, lambda: self.now_ms, lambda: None, lambda: self.on_charger)
+        self.windows = Windows(self, lambda: self.now_ms, lambda pattern: None, lambda: self.on_charger)
 
     def due_within(self, minutes):
         """The minutes at which a window opens in so many minutes from now."""

@@ -37,13 +37,13 @@ _NO_INPUT_OUTPUT = const(3)
 
 
 class RadioLink:
-    """device: see Session. bonds: Bonds. now_ms: uptime function. on_pairing(): a host may pair now."""
+    """device: see Session. bonds: Bonds. now_ms: uptime function. play(pattern): as CuePlayer has it."""
 
-    def __init__(self, device, bonds, now_ms, on_pairing):
+    def __init__(self, device, bonds, now_ms, play):
         self._device = device
         self._bonds = bonds
         self._now_ms = now_ms
-        self._on_pairing = on_pairing
+        self._play = play
         self._pairing_until_ms = 0
         self._advertise_until_ms = 0
         self._peer = None
@@ -64,7 +64,7 @@ class RadioLink:
         if not self._on:
             self._wanted.set()
         elif pairing:
-            self._on_pairing()
+            self._play("pairing_open")
 
     @property
     def _may_pair(self):
@@ -201,7 +201,7 @@ class RadioLink:
     async def _serve(self, aioble):
         """Advertise and attend to one link after the other, until the window is over."""
         if self._may_pair:
-            self._on_pairing()
+            self._play("pairing_open")
         answering = asyncio.create_task(self._answer_requests())
         try:
             while self._now_ms() < self._advertise_until_ms:
@@ -240,6 +240,8 @@ class RadioLink:
             if peer.trusted != told:
                 told = peer.trusted
                 self._show(told)
+                if told and peer.paired_until_ms >= 0:
+                    self._play("paired")
             try:
                 await asyncio.wait_for_ms(self._changed.wait(), max(due_ms - self._now_ms(), 1))
             except asyncio.TimeoutError:

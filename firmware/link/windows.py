@@ -29,12 +29,12 @@ _MINUTE_MS = const(60_000)
 
 
 class Windows:
-    """device: see Session. now_ms: uptime function. on_pairing(): a host may pair now. charging() or None."""
+    """device: see Session. now_ms: uptime function. play(pattern): as CuePlayer has it. charging() or None."""
 
-    def __init__(self, device, now_ms, on_pairing, charging):
+    def __init__(self, device, now_ms, play, charging):
         self._device = device
         self._now_ms = now_ms
-        self._on_pairing = on_pairing
+        self._play = play
         self._bonds = None
         self._radio = None
         self._charging = charging
@@ -83,7 +83,7 @@ class Windows:
             try:
                 from firmware.link.radio import RadioLink
 
-                self._radio = RadioLink(self._device, self._load_bonds(), self._now_ms, self._on_pairing)
+                self._radio = RadioLink(self._device, self._load_bonds(), self._now_ms, self._play)
             except MemoryError:
                 gc.collect()
                 print("radio: off, too little memory just now; hold the button again")

@@ -106,7 +106,7 @@ def replay(job):
                 print(json.dumps(("features", model.take())))
         for index, kind, detail in pipeline.take_events():
             print(json.dumps(("event", index, kind)))
-            pattern = cues.on_event(index, kind, detail)
+            pattern = cues.on_event(index * 1_000_000 // job["rate_millihz"], kind, detail)
             if pattern is not None:
                 print(json.dumps(("cue", pipeline.sample_index, pattern)))
 
