@@ -331,13 +331,18 @@ def _orient(frame: ptr16, state: ptr32):
 
 
 @micropython.viper
-def _filter(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32):
-    """Lay the acceleration along the axes, band-pass it into the ring, and smooth it for the finders.
+def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> int:
+    """Filter the frame, confirm the maxima of the finders' signals, and end it. What there is to look at.
 
-    A Butterworth section for each axis; the remainder of each rounding is
-    added to the next sample, so no rounding error builds up. The vertical one is integrated. recent: the last 128
-    vertical accelerations less gravity, quarters of an LSB, plus 32768; then the last 128 braking ones, forward's
-    negative. Two moving averages of w samples have a slope of new - 2 * (w samples ago) + (2 w samples ago).
+    The acceleration is laid along the axes and band-passed into the ring: a Butterworth section for each axis; the
+    remainder of each rounding is added to the next sample, so no rounding error builds up. The vertical one is
+    integrated. recent: the last 128 vertical accelerations less gravity, quarters of an LSB, plus 32768; then the last
+    128 braking ones, forward's negative. Two moving averages of w samples have a slope of new - 2 * (w samples ago) +
+    (2 w samples ago).
+
+    A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
+    hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
+    is forgotten. In one kernel with the filters: a call is dear.
     """
     sh = state[_SHIFT]
     fx = (state[_AXES] << sh) >> sh
@@ -480,42 +485,6 @@ def _filter(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32):
     state[_SMOOTHING + 6] = b_slope
     state[_SMOOTHING + 7] = braking
 
-
-@micropython.viper
-def _wake_braking(recent: ptr16, state: ptr32):
-    """Have the braking finder go on after a rest, in a valley. Its sums are those of the last second, as ever."""
-    index = state[_INDEX] - 1
-    second = 0
-    slope = 0
-    smooth = 0
-    for ago in range(104):
-        acc = int(recent[128 + ((index - ago) & 127)]) - 32767
-        second += acc
-        if ago < WIDE:
-            slope += acc
-            smooth += acc * (ago + 1)
-        elif ago < 2 * WIDE:
-            slope -= acc
-            smooth += acc * (2 * WIDE - 1 - ago)
-    state[_SMOOTHING + 1] = second
-    state[_SMOOTHING + 6] = slope
-    state[_SMOOTHING + 7] = smooth
-    base = _FINDERS + 2 * _FINDER_WORDS
-    state[base + _FALLING] = 1
-    state[base + _EXTREME] = ((smooth >> 6) * _WIDE_SHARE >> 15) - ((second >> 3) * 315 >> 12) + _SIGNAL_ZERO
-    state[base + _EXTREME_INDEX] = index
-    state[_RESTING] = 0
-
-
-@micropython.viper
-def _find_peaks(state: ptr32) -> int:
-    """Confirm the maxima of the finders' signals, and end the frame. What there is to look at.
-
-    A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
-    hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
-    is forgotten.
-    """
-    sh = state[_SHIFT]
     news = 0
     bit = 1
     base = _FINDERS
@@ -597,6 +566,32 @@ def _find_peaks(state: ptr32) -> int:
 
 
 @micropython.viper
+def _wake_braking(recent: ptr16, state: ptr32):
+    """Have the braking finder go on after a rest, in a valley. Its sums are those of the last second, as ever."""
+    index = state[_INDEX] - 1
+    second = 0
+    slope = 0
+    smooth = 0
+    for ago in range(104):
+        acc = int(recent[128 + ((index - ago) & 127)]) - 32767
+        second += acc
+        if ago < WIDE:
+            slope += acc
+            smooth += acc * (ago + 1)
+        elif ago < 2 * WIDE:
+            slope -= acc
+            smooth += acc * (2 * WIDE - 1 - ago)
+    state[_SMOOTHING + 1] = second
+    state[_SMOOTHING + 6] = slope
+    state[_SMOOTHING + 7] = smooth
+    base = _FINDERS + 2 * _FINDER_WORDS
+    state[base + _FALLING] = 1
+    state[base + _EXTREME] = ((smooth >> 6) * _WIDE_SHARE >> 15) - ((second >> 3) * 315 >> 12) + _SIGNAL_ZERO
+    state[base + _EXTREME_INDEX] = index
+    state[_RESTING] = 0
+
+
+@micropython.viper
 def _advance(samples: ptr16, count: int, arrays) -> int:
     """Take frames, and look wherever one brings something, until there is something to do. 0: samples used up.
 
@@ -626,12 +621,11 @@ def _advance(samples: ptr16, count: int, arrays) -> int:
         if where == 1:
             state[_AT] = 0
             _orient(frame, state)
-            _filter(frame, ring, recent, state)
+            news = int(_filter_and_find(frame, ring, recent, state))
         else:
             state[_AT] = (resampling[_TAKEN] - 13) * 6
             _orient(samples, state)
-            _filter(samples, ring, recent, state)
-        news = int(_find_peaks(state))
+            news = int(_filter_and_find(samples, ring, recent, state))
         if news:
             what = int(look(arrays[6], news))
             if what:
@@ -888,8 +882,7 @@ class FrontEnd:
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already."""
         self.state[_AT], self.state[_COUNT] = 0, count
         _orient(frame, self.state)
-        _filter(frame, self.ring, self._recent, self.state)
-        news = _find_peaks(self.state)
+        news = _filter_and_find(frame, self.ring, self._recent, self.state)
         if news:
             *_, look, context = self._arrays
             what = look(context, news)

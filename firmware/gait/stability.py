@@ -205,6 +205,9 @@ def _look_back(track: ptr32, state: ptr32, frame: int, at: int):
             if n >= 65536:
                 n >>= 8
                 log += 2048
+        if n >= 8192:
+            n >>= 5
+            log += 1280
         while n >= 512:
             n >>= 1
             log += 256
