@@ -336,9 +336,9 @@ def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> 
 
     The acceleration is laid along the axes and band-passed into the ring: a Butterworth section for each axis; the
     remainder of each rounding is added to the next sample, so no rounding error builds up. The vertical one is
-    integrated. recent: the last 128 vertical accelerations less gravity, quarters of an LSB, plus 32768; then the last
-    128 braking ones, forward's negative. Two moving averages of w samples have a slope of new - 2 * (w samples ago) +
-    (2 w samples ago).
+    integrated. recent: the last 128 vertical accelerations less gravity, quarters of an LSB, plus 32768; then the
+    last 128 braking ones, forward's negative. Two moving averages of w samples have a slope of
+    new - 2 * (w samples ago) + (2 w samples ago).
 
     A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
     hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
