@@ -55,3 +55,11 @@ def test_boot_never_imports_the_app():
 def test_no_device_file_knows_that_it_is_simulated():
     for path, _ in device_files():
         assert not re.search(r"\b(SIM|SIMULATED|virtual_board)\b", path.read_text()), path.name
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_link_of_a_page_leads_to_a_file(page):
+    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
