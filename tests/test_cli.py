@@ -48,6 +48,7 @@ WRITING = {
     "log repair",
     "model install",
     "model remove",
+    "mqtt setup",
     "pair",
     "record",
     "unpair",

@@ -24,6 +24,7 @@ from retrostep.commands import (
     export,
     flash,
     log,
+    mqtt,
     plan,
     radio,
     record,
@@ -88,6 +89,7 @@ for module in (
     flash,
     log,
     plan,
+    mqtt,
     database,
 ):
     module.register(app)

@@ -4,6 +4,7 @@ BAD_INPUT: what was given is at fault (exit code 2); the others of EXPECTED are 
 """
 
 from retrostep.board.errors import BoardError
+from retrostep.broker import BrokerError, BrokerNotSetUp
 from retrostep.export.errors import ExportError, ExportUnsuitable, ImportRefused
 from retrostep.flash import FlashFailed
 from retrostep.interpreter import InterpreterMissing
@@ -17,6 +18,7 @@ from retrostep.wearers import WearerUnknown
 
 EXPECTED = (
     BoardError,
+    BrokerError,
     ExportError,
     FlashFailed,
     ImportRefused,
@@ -27,4 +29,12 @@ EXPECTED = (
     ReplayError,
     StoreError,
 )
-BAD_INPUT = (ExportUnsuitable, ImportRefused, LogFilesError, PlanRefused, RecordingError, WearerUnknown)
+BAD_INPUT = (
+    BrokerNotSetUp,
+    ExportUnsuitable,
+    ImportRefused,
+    LogFilesError,
+    PlanRefused,
+    RecordingError,
+    WearerUnknown,
+)

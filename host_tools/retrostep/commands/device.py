@@ -17,6 +17,7 @@ from rich.table import Table
 
 from retrostep import cable
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
+from retrostep.commands.mqtt import publish_all
 from retrostep.commands.reading import DB
 from retrostep.link import CalibrationFailed, CalibrationState, Link, Refused, protocol
 from retrostep.store import Store, default_path
@@ -104,11 +105,15 @@ def register(app: typer.Typer) -> None:
         radio: bool = RADIO,
         address: str | None = ADDRESS,
         db: Path | None = DB,
+        to_mqtt: bool = typer.Option(
+            False, "--mqtt", help="Publish what is new afterwards, as `retrostep mqtt`."
+        ),
         as_json: bool = JSON,
     ) -> None:
         """Pull the device's log into the database, tell it the time, acknowledge what is stored."""
         with Store(db or default_path()) as store:
             result = sync_with_bar(partial(over_link, port, radio, address), store, Console(stderr=True))
+            published = publish_all(store) if to_mqtt else []
         if as_json:
             print(json.dumps(result.__dict__))
         else:
@@ -116,6 +121,8 @@ def register(app: typer.Typer) -> None:
                 f"device {result.device_id}: {result.records} new records ({result.payload_bytes} bytes), "
                 f"clock set to +-{result.clock_uncertainty_ms} ms"
             )
+            for one in published:
+                print(f"device {one.device_id}: {one.messages} messages published")
 
     @app.command()
     def erase(
