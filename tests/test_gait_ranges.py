@@ -196,6 +196,12 @@ def test_walking_stays_within_the_devices_words(gait):
     assert drive(gait, walk.recording(placement="waist").samples) >= 15
 
 
+@pytest.mark.parametrize("kind", ["stumble", "fall"])
+def test_the_stability_of_a_mishap_stays_within_the_devices_words(gait, kind):
+    walk = getattr(Walk(seed=3).stand(1).walk("backward", steps=14), kind)().stand(2)
+    assert drive(gait, walk.recording(placement="waist").samples) >= 12
+
+
 def test_a_slow_walk_stays_within_the_devices_words(gait):
     slow = replace(Person.drawn(1), cadence_per_min=43.0, step_per_height=0.25)
     walk = Walk(seed=1, person=slow).stand(1).walk("forward", steps=16).turn(180).stand(1)

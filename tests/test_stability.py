@@ -19,6 +19,8 @@ from firmware.gait.resample import Resampler
 from retrostep import interpreter
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.device_tree import device_files, device_root
+from retrostep.evaluation import stability as judged
+from retrostep.evaluation.scoring import Facts
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.recording import Recording
 from retrostep.replay import Replay, Replayer
@@ -208,6 +210,48 @@ def test_stability_without_a_gyroscope_still_tells_a_stumble(replayer):
     samples[:, 3:] = 0
     told = alarms(replayer.replay(replace(recording, samples=samples)))
     assert [kind for _, kind in told] == ["stumble"]
+
+
+def watched(activity, person="a", events=(), score=None, peak_s=5.0):
+    """A recording of sisfall's kind, with what the device told of it."""
+    recording = Walk(1).stand(2).recording()
+    meta = {**recording.meta, "source": "sisfall", "subject": person, "activity": activity}
+    return judged.Watched(Facts.of(replace(recording, meta=meta), activity), list(events), score, peak_s)
+
+
+def test_evaluated_stability_counts_a_stumble_as_told_only_near_its_peak():
+    trials = [
+        watched("D18 Stumble", "a", [(4.75, "stumble")]),
+        watched("D18 Stumble", "b", [(2.0, "unstable"), (7.5, "stumble")]),
+        watched("D18 Stumble", "c", [(5.25, "changed_gait")]),
+    ]
+    told = judged.told(judged.stumbles(trials))
+    assert told is not None
+    assert (round(told.value, 1), told.n, told.people) == (33.3, 3, 3)
+    late = judged.lateness(trials, 0.5)
+    assert late is not None
+    assert late.value == pytest.approx(-0.25)
+
+
+def test_evaluated_stability_blames_alarms_where_nobody_stumbled_only():
+    some = [
+        watched("D01 Walking slowly", "a", [(1.0, "stumble"), (1.5, "changed_gait")]),
+        watched("D18 Stumble", "a", [(5.0, "stumble")]),
+        watched("F01 Fall", "a", [(5.0, "fall")]),
+    ]
+    false = judged.alarms_an_hour(judged.without_stumbles(some))
+    assert false is not None
+    assert false.n == 1
+    assert false.value == pytest.approx(3600 / some[0].facts.duration_s)
+
+
+def test_evaluated_stability_scores_separate_groups_by_their_order_alone():
+    low = [watched("D01", person, score=score) for person, score in (("a", 0.2), ("b", 0.5))]
+    high = [watched("D01", person, score=score) for person, score in (("c", 0.4), ("d", 0.9), ("e", None))]
+    area = judged.separation(low, high)
+    assert area is not None
+    assert (area.value, area.n, area.people) == (0.75, 4, 4)
+    assert judged.separation(low, []) is None
 
 
 @pytest.fixture(scope="module")
