@@ -140,9 +140,9 @@ class Journal:
 
     log_id: used if the journal is new; one that exists keeps its own. segment_bytes: a segment is closed when the
     next record would take it past this. budget_bytes: total at which the oldest segments go, acknowledged or not.
-    on_lost(first, last, records): called before unacknowledged records go, with their sequence numbers and a list of
-    (kind, payload), so that the owner can append a record of what will be lost; that record becomes durable first,
-    but on a volume without any room.
+    on_lost(first, last, records): called before unacknowledged records go, with their sequence numbers and (kind,
+    payload) of each, read as they are asked for, so that the owner can append a record of what will be lost; that
+    record becomes durable first, but on a volume without any room.
     Opening reads the last segment once. Raises OSError from the file system.
     """
 
@@ -337,8 +337,8 @@ class Journal:
         following = self._segments[at + 1] if at + 1 < len(self._segments) else self.flushed_sequence
         if following > self.acknowledged and self._on_lost:
             first_lost = max(first, self.acknowledged)
-            lost = scan_segment(self._read_or_nothing(first), first)
-            records = [(kind, payload) for sequence, kind, payload, _, _ in lost if sequence >= first_lost]
+            lost = self._stored(first)
+            records = ((kind, payload) for sequence, kind, payload in lost if sequence >= first_lost)
             self._on_lost(first_lost, following - 1, records)
 
     def _read_or_nothing(self, first):

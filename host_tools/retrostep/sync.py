@@ -48,6 +48,9 @@ async def sync(
             f"device {status['device_id']} has records up to {status['next_sequence']}, but {cursor} were synced "
             "before: its flash was restored from an older copy. Nothing was changed; sync to another database (--db)"
         )
+    if status["acknowledged"] < cursor:
+        # The last link went before the device heard of it.
+        await link.acknowledge(cursor)
     reading = await link.read_clock()
     await link.anchor(reading)
     total = (await link.status())["next_sequence"]

@@ -150,7 +150,7 @@ def test_a_segment_that_cannot_be_read_blocks_nothing():
     journal = open_journal(
         segment_bytes=600,
         budget_bytes=3000,
-        on_lost=lambda first, last, records: lost.append((first, records)),
+        on_lost=lambda first, last, records: lost.append((first, list(records))),
     )
     journal.append(1, b"z" * 500)
     journal.flush()
