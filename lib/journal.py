@@ -162,6 +162,9 @@ class Journal:
         self._on_lost = on_lost
         self._file = None
         self._pending = []
+        # From the start: later, when the heap is in use, it may have no piece of this size any more.
+        self._window = bytearray(WINDOW_BYTES)
+        self._reader = None
         try:
             os.mkdir(folder)
         except OSError:
@@ -408,11 +411,17 @@ class Journal:
         Reads WINDOW_BYTES at a time; starts in the segment that holds `first_sequence`. Missing numbers mean damaged
         or pruned records.
         """
-        segments = list(self._segments)
-        for at, first in enumerate(segments):
-            if at + 1 < len(segments) and segments[at + 1] <= first_sequence:
-                continue
-            for sequence, kind, payload in self._stored(first):
+        last = -1
+        while True:
+            # Not a copy of the list: segments may be many, and come and go while the reader is busy.
+            segment = None
+            for first in self._segments:
+                if first > last and (segment is None or first <= first_sequence):
+                    segment = first
+            if segment is None:
+                return
+            last = segment
+            for sequence, kind, payload in self._stored(segment):
                 if first_sequence <= sequence < self.flushed_sequence:
                     yield sequence, kind, payload
                     first_sequence = sequence + 1
@@ -420,17 +429,19 @@ class Journal:
     def _stored(self, first):
         """What scan_segment() finds in a segment, as (sequence, kind, payload), through a window on its file.
 
-        The file is opened anew for each window: it may be pruned while the reader is busy with what it got.
+        The file is opened anew for each window: it may be pruned while the reader is busy with what it got. All
+        readers share the one window; one that finds another's bytes in it reads its own again.
         """
-        window = bytearray(WINDOW_BYTES)
-        view = memoryview(window)
+        view = memoryview(self._window)
         begin, filled, size = HEADER_BYTES, 0, None
         at = 0
         expected = first
         while True:
-            if filled - at < RECORD_BYTES + MAX_PAYLOAD_BYTES and (size is None or begin + filled < size):
-                kept = filled - at
-                window[:kept] = window[at:filled]
+            mine = self._reader is view
+            if not mine or (filled - at < RECORD_BYTES + MAX_PAYLOAD_BYTES and begin + filled < size):
+                self._reader = view
+                kept = filled - at if mine else 0
+                view[:kept] = view[at : at + kept]
                 begin += at
                 at = 0
                 try:

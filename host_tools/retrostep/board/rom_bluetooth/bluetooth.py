@@ -125,7 +125,7 @@ _stack = _Stack()
 
 def _text(data):
     """Bytes, or anything with the buffer protocol, as the channel carries them."""
-    return None if data is None else hexlify(bytes(data.encode() if isinstance(data, str) else data)).decode()
+    return None if data is None else hexlify(data.encode() if isinstance(data, str) else data).decode()
 
 
 class BLE:
@@ -185,8 +185,8 @@ class BLE:
             for definition in characteristics:
                 if len(definition) > 2:
                     raise NotImplementedError("virtual board: descriptors in gatts_register_services()")
-                entries.append((_text(definition[0]), definition[1]))
-            services.append((_text(uuid), entries))
+                entries.append((_text(bytes(definition[0])), definition[1]))
+            services.append((_text(bytes(uuid)), entries))
         handles = self._ask("register_services", services=services)
         return tuple([tuple(of_service) for of_service in handles])
 

@@ -5,13 +5,45 @@ Commands come in (`{"do": "press", ...}`) and go to the handler registered under
 host's file system has been unmounted.
 """
 
+import io
 import json
 
 import micropython
 
+# Longer than any event: a notification of 244 bytes in hex with what is around it.
+_LINE_BYTES = 1024
+
 _in = None
 _out = None
 _handlers = {}
+
+
+class _Line(io.IOBase):
+    """Collects the text of one event in room that was taken while the heap was empty: the firmware's heap may be in
+    pieces too small for it."""
+
+    def __init__(self):
+        self._room = bytearray(_LINE_BYTES)
+        self._view = memoryview(self._room)
+        self._at = 0
+
+    def write(self, piece):
+        end = self._at + len(piece)
+        if end > len(self._room):
+            self._room = bytearray(2 * end)
+            self._room[: self._at] = self._view[: self._at]
+            self._view = memoryview(self._room)
+        self._room[self._at : end] = piece
+        self._at = end
+        return len(piece)
+
+    def take(self):
+        """What was written since the last time."""
+        line, self._at = self._view[: self._at], 0
+        return line
+
+
+_line = _Line()
 
 
 def open_channel(fd_in, fd_out):
@@ -53,7 +85,10 @@ def obey(command):
 
 def send(message):
     """Write one event; a single write, so that an interrupt cannot split it."""
-    _out.write(json.dumps(message) + "\n")
+    _line.take()
+    json.dump(message, _line)
+    _line.write(b"\n")
+    _out.write(_line.take())
 
 
 @micropython.native
