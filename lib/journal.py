@@ -433,7 +433,7 @@ class Journal:
         readers share the one window; one that finds another's bytes in it reads its own again.
         """
         view = memoryview(self._window)
-        begin, filled, size = HEADER_BYTES, 0, None
+        begin, filled, size = HEADER_BYTES, 0, 0
         at = 0
         expected = first
         while True:
@@ -446,7 +446,7 @@ class Journal:
                 at = 0
                 try:
                     with open(self._path(first), "rb") as file:
-                        if size is None:
+                        if not size:
                             size = file.seek(0, 2)
                             highest = first + size // RECORD_BYTES
                         file.seek(begin + kept)
