@@ -305,3 +305,53 @@ def test_everything_that_is_kept_for_good_is_exported_and_documented(tmp_path):
         for row in store.rows("SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c"):
             if row[0] not in (*KEPT, "derivations"):
                 assert f"`{row[1]}`" in page, tuple(row)
+
+
+def test_the_database_of_another_program_is_refused_and_not_touched(tmp_path):
+    path = tmp_path / "bookmarks.sqlite3"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE bookmarks (address TEXT)")
+    db.commit()
+    db.close()
+    before = path.read_bytes()
+    for harmed in (lambda: Store(path), lambda: import_file(Store(tmp_path / "db.sqlite3"), path)):
+        with pytest.raises(StoreError, match="bookmarks.sqlite3 is another program's"):
+            harmed()
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_told_as_such_and_the_batch_is_not_kept(store):
+    log = store.logs()[0]["id"]
+    with store.transaction() as db:
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(StoreError, match="database or disk is full"):
+        store.add_batch(log, ((number, 2, bytes(2000)) for number in range(100)), 100)
+    assert (store.logs()[0]["next_sequence"], list(store.records(log))) == (0, [])
+
+
+def test_an_export_that_was_cut_short_is_refused(tmp_path):
+    whole = tmp_path / "all.jsonl"
+    run("db", "export", whole, "--db", walked(tmp_path / "db.sqlite3"))
+    lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
+    cut = tmp_path / "cut.jsonl"
+    for kept_lines in (lines[:-1], lines[:20], lines[:20] + lines[-1:]):
+        cut.write_text("".join(kept_lines), encoding="utf-8")
+        with Store(tmp_path / "new.sqlite3") as store:
+            with pytest.raises(StoreError, match="cut.jsonl is not whole"):
+                import_file(store, cut)
+            assert not store.devices()
+
+
+def test_names_are_shown_as_they_are_whatever_is_in_them(tmp_path):
+    db = ("--db", walked(tmp_path / "db.sqlite3", device="[/x]"))
+    run("wearer", "add", "Ada [/red]", *db)
+    text = run("wearer", "list", *db).stdout
+    assert "Ada [/red]" in text
+    assert "[/x]" in text
+    assert "[/x]" in run("status", *db).stdout
+
+
+def test_asking_what_a_database_holds_makes_none(tmp_path):
+    assert "holds no device yet" in run("status", "--db", tmp_path / "typo.sqlite3").stdout
+    assert not (tmp_path / "typo.sqlite3").exists()

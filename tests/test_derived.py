@@ -163,3 +163,24 @@ def test_two_logs_of_two_devices_are_told_apart(store):
     one = derived.load_stretches(store, Wearer(1, "Ada", None, (Wearing("abc", EVER_UTC_MS, NEVER_UTC_MS),)))
     assert 0 < len(one) < len(both)
     np.testing.assert_array_equal(both[: len(one)], one)
+
+
+def test_two_programs_that_derive_at_once_leave_no_hole(store, tmp_path, monkeypatch):
+    """A slow one is overtaken after its first look; what it then writes must not undo the other's."""
+    monkeypatch.setattr(derived, "_PORTION_RECORDS", 20)
+    log, _ = store.open_log(STATUS)
+    records = random_log(8)
+    store.add_batch(log, records, records[-1][0] + 1)
+    portions = iter(range(1, 100))
+
+    def overtaken(done, total):
+        if next(portions) == 1:
+            with Store(tmp_path / "db.sqlite3") as other:
+                derived.derive(other)
+                assert_up_to_date(other)
+        # Up to date it was, and so it stays, whatever the slow one does.
+        assert_up_to_date(store)
+
+    derived.derive(store, overtaken)
+    assert_up_to_date(store)
+    assert next(portions) == 2

@@ -8,6 +8,7 @@ made anew the next time. Column by column: docs/database.md.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,10 +100,17 @@ _CONTENT = ("stretches", "events", "walk_tests", "problems")
 _EVENT = ("event", "strength")
 _WALK_TEST = ("outcome", "direction", "reaction_ms", "walk_ms", "steps", "stability")
 _COLUMNS = tuple(STRETCH.names or ())
+_STATE = "SELECT * FROM derivations WHERE log = ?"
 # Records that are decoded and written in one transaction: some weeks.
 _PORTION_RECORDS = 20_000
+# The one of two programs that was overtaken lets the other go ahead.
+_GIVE_WAY_S = 0.2
 
 Progress = Callable[[int, int], None]
+
+
+class _Overtaken(Exception):
+    """Another program has derived records of the same log since this one looked."""
 
 
 def _nothing(done: int, total: int) -> None:
@@ -134,14 +142,24 @@ def _ensure_tables(store: Store) -> None:
 
 def derive(store: Store, on_progress: Progress = _nothing) -> None:
     """Bring the derived tables up to date. on_progress(records done, records to do), called now and then."""
+    while not _derived(store, on_progress):
+        time.sleep(_GIVE_WAY_S)
+
+
+def _derived(store: Store, on_progress: Progress) -> bool:
+    """Derive what there is to do; False if another program was at it meanwhile: then what is left is to be done."""
     _ensure_tables(store)
     todo = [(log, work) for log in store.logs() if (work := _work(store, log["id"])) is not None]
     total = sum(work["todo"] for _, work in todo)
     done = 0
     for log, work in todo:
-        for now in _derive_log(store, log["id"], log["device_id"], work["settled"], work["high"]):
-            on_progress(min(done + now, total), total)
+        try:
+            for now in _derive_log(store, log["id"], log["device_id"], work):
+                on_progress(min(done + now, total), total)
+        except _Overtaken:
+            return False
         done += work["todo"]
+    return True
 
 
 def _work(store: Store, log: int) -> dict[str, Any] | None:
@@ -151,7 +169,9 @@ def _work(store: Store, log: int) -> dict[str, Any] | None:
     )
     if not there["records"]:
         return None
-    for known in store.rows("SELECT * FROM derivations WHERE log = ?", (log,)):
+    found = list(store.rows(_STATE, (log,)))
+    work = {"settled": 0, "high": there["high"], "todo": there["records"], "found": found}
+    for known in found:
         (older,) = store.rows(
             "SELECT count(*) AS records FROM records WHERE log = ? AND sequence < ?",
             (log, known["next_sequence"]),
@@ -164,12 +184,13 @@ def _work(store: Store, log: int) -> dict[str, Any] | None:
             (left,) = store.rows(
                 "SELECT count(*) AS records FROM records WHERE log = ? AND sequence >= ?", (log, settled)
             )
-            return {"settled": settled, "high": there["high"], "todo": left["records"]}
-    return {"settled": 0, "high": there["high"], "todo": there["records"]}
+            work.update(settled=settled, todo=left["records"])
+    return work
 
 
-def _derive_log(store: Store, log: int, device_id: str, begin: int, high: int) -> Iterator[int]:
-    """Derive a log's records from `begin` to `high`; yields how many records are done."""
+def _derive_log(store: Store, log: int, device_id: str, work: dict[str, Any]) -> Iterator[int]:
+    """Do a log's `work`; yields how many records are done. Raises _Overtaken."""
+    begin, high, state = work["settled"], work["high"], work["found"]
     records = StoredRecords(store, log)
     timeline = Timeline(records)
     settled_before = timeline.settled_before()
@@ -208,6 +229,8 @@ def _derive_log(store: Store, log: int, device_id: str, begin: int, high: int) -
             size *= 2
             continue
         with store.transaction() as db:
+            if db.execute(_STATE, (log,)).fetchall() != state:
+                raise _Overtaken
             for table in _CONTENT:
                 db.execute(f"DELETE FROM {table} WHERE log = ? AND sequence >= ?", (log, begin))
             for rows in stretches:
@@ -223,6 +246,7 @@ def _derive_log(store: Store, log: int, device_id: str, begin: int, high: int) -
                 " WHERE log = ? AND sequence < ?",
                 (log, VERSION, end, settled, log, end),
             )
+            state = db.execute(_STATE, (log,)).fetchall()
         done += len(portion)
         yield done
         if last:

@@ -1,8 +1,9 @@
 """Moves what a database keeps for good to and from files: `retrostep db export` and `import`.
 
-Export writes JSON Lines: a header line, then one object a row, {"table": ..., column: ...}, payloads as hex. Import
-takes such a file or another database of any version, and adds what is new. Nothing that is there is changed: a
-record that both have must be the same in both, else nothing is imported.
+Export writes JSON Lines: a header line, then one object a row, {"table": ..., column: ...}, payloads as hex, then a
+line with the number of rows, without which a file that was cut short would pass for a whole one, whose cursors say that
+the device need not tell the rest. Import takes such a file or another database of any version, and adds what is new.
+Nothing that is there is changed: a record that both have must be the same in both, else nothing is imported.
 """
 
 from __future__ import annotations
@@ -76,13 +77,16 @@ class Imported:
 def export_lines(store: Store) -> Iterator[str]:
     """The lines of an export."""
     yield json.dumps({"format": FORMAT, "version": SCHEMA_VERSION})
+    rows = 0
     for table in KEPT:
         for row in store.rows(f"SELECT * FROM {table}"):
+            rows += 1
             values = {
                 name: value.hex() if isinstance(value, bytes) else value
                 for name, value in zip(row.keys(), row, strict=True)
             }
             yield json.dumps({"table": table, **values})
+    yield json.dumps({"rows": rows})
 
 
 def _fill(path: Path, lines: Iterable[str], source: Path) -> None:
@@ -100,11 +104,16 @@ def _fill(path: Path, lines: Iterable[str], source: Path) -> None:
             f"db export` wrote ({FORMAT} version 2 to {SCHEMA_VERSION}); found {error}"
         ) from error
     db = sqlite3.connect(path)
+    end = None
+    number = 1
     try:
         create(db, version)
         for number, line in numbered:
             try:
                 row = json.loads(line)
+                if set(row) == {"rows"}:
+                    end = row["rows"]
+                    continue
                 table = row.pop("table")
                 columns = {found[1] for found in db.execute("SELECT * FROM pragma_table_info(?)", (table,))}
                 if table not in KEPT or set(row) != columns:
@@ -118,6 +127,11 @@ def _fill(path: Path, lines: Iterable[str], source: Path) -> None:
                     f"{source}, line {number}: {error}. Nothing was imported; expected what `retrostep db export` "
                     "wrote"
                 ) from error
+        if end is None or end != number - 2:
+            raise StoreError(
+                f"{source} is not whole: it ends after line {number}. Nothing was imported; expected a last line "
+                "with the number of rows, as `retrostep db export` wrote it"
+            )
         db.commit()
     finally:
         db.close()
@@ -140,9 +154,12 @@ def import_file(store: Store, source: Path) -> Imported:
         else:
             with source.open(encoding="utf-8", errors="replace") as lines:
                 _fill(copy, lines, source)
-        with Store(copy):
-            # Brought up to date.
-            pass
+        try:
+            with Store(copy):
+                # Brought up to date.
+                pass
+        except StoreError as error:
+            raise StoreError(str(error).replace(str(copy), str(source))) from error
         return _merge(store, copy)
 
 

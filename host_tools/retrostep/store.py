@@ -57,6 +57,7 @@ class Store:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S)
             try:
                 self._db.row_factory = sqlite3.Row
+                self._check_ours()
                 self._db.execute("PRAGMA journal_mode = WAL")
                 # The device prunes what was acknowledged: a commit must be on the disk, whatever this SQLite's
                 # default.
@@ -81,6 +82,14 @@ class Store:
                 f"{self.path} can't be used as Retrostep's database: {error}. Expected an SQLite file of this tool; "
                 "name another with --db"
             ) from error
+
+    def _check_ours(self) -> None:
+        """Nothing may be written to a newer file, nor to the database of another program."""
+        tables = {row["name"] for row in self._db.execute("SELECT name FROM sqlite_schema")}
+        if tables and ("devices" not in tables or not self._version()):
+            raise StoreError(
+                f"{self.path} is another program's database: expected one of this tool; name another with --db"
+            )
 
     def _version(self) -> int:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -116,10 +125,12 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # SQLite has rolled back by itself where the disk is full or fails: that error is to be told.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     @contextmanager
     def attached(self, other: Path) -> Iterator[None]:

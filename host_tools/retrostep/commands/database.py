@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from retrostep import derived
@@ -184,10 +185,10 @@ def _register_wearer(app: typer.Typer) -> None:
         for one in found:
             zone = one.zone or "this computer's"
             if not one.wearings:
-                table.add_row(one.name, zone, "-", "", "")
+                table.add_row(escape(one.name), zone, "-", "", "")
             for worn in one.wearings:
                 since, until = (_shown(at, one.zone) for at in (worn.since_utc_ms, worn.until_utc_ms))
-                table.add_row(one.name, zone, worn.device_id, since, until)
+                table.add_row(escape(one.name), zone, escape(worn.device_id), since, until)
         Console().print(table)
 
     @app.command()

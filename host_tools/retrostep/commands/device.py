@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -51,7 +52,7 @@ def status_table(status: dict[str, Any]) -> Table:
     table = Table(title=f"Device {status['device_id']}", title_justify="left", show_header=False)
     for name, value in status.items():
         if name != "device_id":
-            table.add_row(name.replace("_", " "), str(value))
+            table.add_row(name.replace("_", " "), escape(str(value)))
     return table
 
 
@@ -81,22 +82,24 @@ def register(app: typer.Typer) -> None:
         device = None
         if port or radio or address:
             device = over_link(port, radio, address, lambda link: link.status())
-        with Store(db or default_path()) as store:
-            known = store.devices()
-            path = store.path
+        path = db or default_path()
+        known = []
+        if path.exists():
+            with Store(path) as store:
+                known = store.devices()
         if as_json:
             print(json.dumps({"device": device, "database": str(path), "devices": known}))
             return
         console = Console()
         if device:
             console.print(status_table(device))
-        table = Table(title=f"Database {path}", title_justify="left")
+        table = Table(title=f"Database {escape(str(path))}", title_justify="left")
         for column in ("device", "board", "firmware", "records"):
             table.add_column(column)
         for row in known:
-            table.add_row(row["id"], row["board"], row["firmware"], str(row["records"]))
+            table.add_row(*(escape(row[name]) for name in ("id", "board", "firmware")), str(row["records"]))
         console.print(
-            table if known else f"{path} holds no device yet: sync one with `retrostep sync --port PORT`"
+            table if known else f"{escape(str(path))} holds no device yet: sync one with `retrostep sync --port PORT`"
         )
 
     @app.command("sync")

@@ -132,7 +132,7 @@ def export(
                     wanted.write(source, time.time_ns() // 1_000_000, file)
         told = Console(stderr=True, highlight=False, soft_wrap=True)
         if cohort is not None:
-            told.print(f"{files} files below {cohort}")
+            told.print(f"{files} files below {cohort}", markup=False)
         for reason, steps in source.left_out.items():
             told.print(f"{steps} steps {reason} are left out: {wanted.format} needs a time", style="yellow")
 

@@ -97,7 +97,7 @@ def register(app: typer.Typer) -> None:
         shown = summary.days[-_DAYS_SHOWN:] + ([summary.undated] if summary.undated else [])
         console.print(day_table(shown, "The last days with steps") if shown else NOTHING)
         for path in written:
-            console.print(f"written: {path}", highlight=False, soft_wrap=True)
+            console.print(f"written: {path}", markup=False, highlight=False, soft_wrap=True)
 
     @app.command()
     def today(

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
@@ -35,7 +36,7 @@ def print_settings(found: DeviceSettings, as_json: bool) -> None:
     table = Table(title="Settings", title_justify="left", show_header=False)
     for name, value in sorted(found.values.items()):
         text = value if isinstance(value, str) else json.dumps(value)
-        table.add_row(name, text + (" (after a restart)" if name in found.restart else ""))
+        table.add_row(name, escape(text) + (" (after a restart)" if name in found.restart else ""))
     console = Console()
     console.print(table)
     if found.restart:
