@@ -1,7 +1,8 @@
 """Instructions that the gait code spends on a sample, counted by valgrind; the same on every run.
 
 `figures()` walks a simulated person through a Pipeline in MicroPython under callgrind, once for half of the walk and
-once for all of it, and divides the difference by the number of samples: start-up, import and compilation cancel.
+once for all of it, a block of the FIFO at a time, and divides the difference by the number of samples: start-up,
+import, compilation and reading the file cancel.
 These are x86 instructions of the unix port; on the ESP32 they differ, but a growth here is a growth there.
 
 `python -m retrostep.instruction_count` prints them. Needs valgrind, a package of the system (`apt-get install
@@ -25,6 +26,7 @@ from retrostep.walker import Walk
 # Instructions a sample that each placement may spend.
 LIMITS = {"waist": 2500, "shoe": 4000}
 SAMPLES = 3120
+BLOCK = 26
 SEED = 1
 TIMEOUT_S = 120.0
 _COLLECTED = re.compile(r"Collected\s*:\s*(\d+)")
@@ -34,16 +36,15 @@ sys.path[:1] = [sys.argv[1], sys.argv[1] + "/lib"]
 from array import array
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
-pipeline = Pipeline(sys.argv[3], Mounting.clip())
-block = array("h", bytes(2 * 6 * 26))
 with open(sys.argv[2], "rb") as stream:
-    while True:
-        count = stream.readinto(block) // 12
-        if not count:
-            break
-        pipeline.process(block, count)
-        pipeline.take_steps()
-        pipeline.take_events()
+    blocks = [array("h", stream.read(12 * 26)) for _ in range(int(sys.argv[4]))]
+def walk(pipeline, blocks):
+    process, take_steps, take_events = pipeline.process, pipeline.take_steps, pipeline.take_events
+    for block in blocks:
+        process(block, 26)
+        take_steps()
+        take_events()
+walk(Pipeline(sys.argv[3], Mounting.clip()), blocks[:int(sys.argv[5])])
 """
 
 
@@ -67,11 +68,13 @@ def instructions_a_sample(placement: str) -> float:
         )
     walk = Walk(seed=SEED).stand(1).walk("forward", seconds=SAMPLES / 104 + 2).recording(placement=placement)
     samples = np.ascontiguousarray(walk.samples[:SAMPLES], "<i2")
-    half = SAMPLES // 2
-    return (_count(placement, samples) - _count(placement, samples[:half])) / (SAMPLES - half)
+    blocks = SAMPLES // BLOCK
+    half = blocks // 2
+    difference = _count(placement, samples, blocks) - _count(placement, samples, half)
+    return difference / ((blocks - half) * BLOCK)
 
 
-def _count(placement: str, samples: np.ndarray) -> int:
+def _count(placement: str, samples: np.ndarray, blocks: int) -> int:
     with tempfile.TemporaryDirectory(prefix="retrostep-") as folder:
         script, data = Path(folder) / "walk.py", Path(folder) / "samples"
         script.write_text(_SCRIPT)
@@ -83,7 +86,15 @@ def _count(placement: str, samples: np.ndarray) -> int:
             # Only the interpreter's own main counts: CPython, which starts it, varies from run to run.
             "--collect-atstart=no",
             "--toggle-collect=main_",
-            *interpreter.command(script, str(device_root()), str(data), placement, heap="8m"),
+            *interpreter.command(
+                script,
+                str(device_root()),
+                str(data),
+                placement,
+                str(SAMPLES // BLOCK),
+                str(blocks),
+                heap="8m",
+            ),
         ]
         done = subprocess.run(
             command,
