@@ -234,6 +234,11 @@ def test_colours_are_for_terminals_that_want_them(year):
     assert ESCAPE not in run("export", "--db", year, "-l", "days").stderr
 
 
+def test_where_nobody_looks_no_sign_of_life_is_left_on_standard_error(year):
+    for arguments in (["today"], ["report", "--json"], ["export", "-l", "days"], ["db", "check"]):
+        assert run(*arguments, "--db", year).stderr == b""
+
+
 def test_a_reader_that_stops_early_is_no_failure_with_a_traceback(year):
     exporting = subprocess.Popen(
         [*COMMAND, "export", "--db", str(year), "-l", "steps"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

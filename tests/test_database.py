@@ -315,7 +315,7 @@ def test_the_database_of_another_program_is_refused_and_not_touched(tmp_path):
     db.close()
     before = path.read_bytes()
     for harmed in (lambda: Store(path), lambda: import_file(Store(tmp_path / "db.sqlite3"), path)):
-        with pytest.raises(StoreError, match="bookmarks.sqlite3 is another program's"):
+        with pytest.raises(StoreError, match="is another program's"):
             harmed()
     assert path.read_bytes() == before
 
@@ -338,7 +338,7 @@ def test_an_export_that_was_cut_short_is_refused(tmp_path):
     for kept_lines in (lines[:-1], lines[:20], lines[:20] + lines[-1:]):
         cut.write_text("".join(kept_lines), encoding="utf-8")
         with Store(tmp_path / "new.sqlite3") as store:
-            with pytest.raises(StoreError, match="cut.jsonl is not whole"):
+            with pytest.raises(StoreError, match="is not whole"):
                 import_file(store, cut)
             assert not store.devices()
 

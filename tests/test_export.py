@@ -626,7 +626,8 @@ def test_days_are_told_to_the_command_line_as_one_means_them(db):
         result = CliRunner().invoke(app, [*command, "--from", begin, "--to", end])
         assert result.exit_code == 0, result.output
         assert len(rows_of(result.stdout_bytes)) == steps
-    assert CliRunner().invoke(app, [*command, "--from", "June"]).exit_code == 2
+    for wrong in ("June", "0001-01-01", "9999-12-31T23:59-14:00"):
+        assert CliRunner().invoke(app, [*command, "--from", wrong]).exit_code == 2
 
 
 def blocks(page, language):

@@ -187,6 +187,33 @@ def test_report_page_picture_pdf_and_json_are_written(year, tmp_path):
     )
 
 
+def test_report_of_a_span_that_is_over_counts_no_day_outside_of_it_as_missed(year, tmp_path):
+    span = ("--since", "2026-05-01", "--until", "2026-05-31")
+    may = json.loads(run("report", "--db", year, "--json", *span).stdout)
+    whole = json.loads(run("report", "--db", year, "--json").stdout)
+    days = [day for day in whole["plan"]["days"] if "2026-05-01" <= day["day"] <= "2026-05-31"]
+    assert may["plan"]["days"] == days
+    assert days[0]["day"] == "2026-05-01"
+    page = tmp_path / "may.html"
+    assert run("report", page, "--db", year, *span).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "7 days to 2026-05-31" in text
+    assert "last 7 days" not in text
+    minutes = sum(
+        day["minutes"]["backward"] for day in whole["days"] if "2026-05-25" <= day["first"] <= "2026-05-31"
+    )
+    assert f"{minutes:.0f} min" in text
+
+
+def test_report_refuses_days_that_no_calendar_reckons_with(year):
+    for span in (
+        ("--until", "0001-01-03"),
+        ("--since", "9999-12-31"),
+        ("--since", "2026-06-02", "--until", "2026-06-01"),
+    ):
+        assert run("report", "--db", year, "--json", *span).exit_code == 2
+
+
 def test_report_without_a_name_for_the_file_lands_in_the_folder_and_says_so(year, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run("report", "--db", year)

@@ -96,6 +96,18 @@ def test_a_later_plan_takes_over_on_its_first_day_and_one_of_the_same_day_replac
         assert found.on(MONDAY - timedelta(days=30)) == plan_from()
 
 
+def test_what_the_device_was_sent_holds_until_the_next_plan_begins_at_most(tmp_path):
+    later = MONDAY + timedelta(days=10)
+    with Store(tmp_path / "db.sqlite3") as store:
+        keep(store, None, plan_from(minutes=5))
+        assert plans(store, None).hold_until(MONDAY) is None
+        keep(store, None, plan_from(first_day=later, first_minutes=2))
+        found = plans(store, None)
+    assert found.hold_until(MONDAY) == later - timedelta(days=1)
+    assert found.hold_until(later) == plan_from(first_day=later, first_minutes=2).holds_until(later)
+    assert training_plan.Plans(()).hold_until(MONDAY) is None
+
+
 def test_plans_belong_to_wearers_and_the_only_one_has_those_of_nobody(tmp_path):
     with Store(tmp_path / "db.sqlite3") as store:
         keep(store, None, plan_from())

@@ -1,8 +1,8 @@
 """Moves what a database keeps for good to and from files: `retrostep db export` and `import`.
 
 Export writes JSON Lines: a header line, then one object a row, {"table": ..., column: ...}, payloads as hex, then a
-line with the number of rows, without which a file that was cut short would pass for a whole one, whose cursors say that
-the device need not tell the rest. Import takes such a file or another database of any version, and adds what is new.
+line with the number of rows: a file that was cut short must not pass for a whole one, since its cursors say that the
+device need not tell the rest again. Import takes such a file or another database of any version and adds what is new.
 Nothing that is there is changed: a record that both have must be the same in both, else nothing is imported.
 """
 

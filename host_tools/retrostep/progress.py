@@ -54,4 +54,6 @@ def progress(
     try:
         yield step
     finally:
-        bar.stop()
+        # One that never began would still end with an empty line.
+        if bar.live.is_started:
+            bar.stop()

@@ -162,6 +162,15 @@ class Plans:
         coming = [plan for plan in self.plans if plan.first_day > day]
         return begun[-1] if begun else coming[0] if coming else None
 
+    def hold_until(self, day: date) -> date | None:
+        """The last day on which what the device gets on that day is right; None: for good."""
+        plan = self.on(day)
+        ends = [
+            one.first_day - timedelta(days=1) for one in self.plans if plan and one.first_day > plan.first_day
+        ]
+        own = plan.holds_until(day) if plan else None
+        return min([*ends, *([own] if own else [])], default=None)
+
     def __call__(self, day: date) -> float:
         plan = self.on(day)
         return plan.wants(day) if plan else 0

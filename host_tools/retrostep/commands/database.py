@@ -14,7 +14,7 @@ from rich.table import Table
 
 from retrostep import derived
 from retrostep.commands.connection import JSON
-from retrostep.commands.reading import DB, derive_with_bar, zone_named
+from retrostep.commands.reading import DB, day_named, derive_with_bar, zone_named
 from retrostep.exchange import export_lines, import_file
 from retrostep.periods import Calendar
 from retrostep.progress import waiting
@@ -26,10 +26,7 @@ def _day(text: str | None, zone: str | None, otherwise: int) -> int:
     """Midnight at the beginning of an ISO day, in UTC ms."""
     if text is None:
         return otherwise
-    try:
-        return Calendar(zone_named(zone)).midnight_utc_ms(date.fromisoformat(text))
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no day; expected one like 2026-05-31") from error
+    return Calendar(zone_named(zone)).midnight_utc_ms(day_named(text))
 
 
 def _shown(utc_ms: int, zone: str | None) -> str:

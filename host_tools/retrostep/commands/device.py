@@ -44,7 +44,8 @@ def sync_with_bar(
     try:
         return over(lambda link: sync(link, store, show))
     finally:
-        progress.stop()
+        if progress.tasks:
+            progress.stop()
 
 
 def status_table(status: dict[str, Any]) -> Table:
@@ -99,7 +100,9 @@ def register(app: typer.Typer) -> None:
         for row in known:
             table.add_row(*(escape(row[name]) for name in ("id", "board", "firmware")), str(row["records"]))
         console.print(
-            table if known else f"{escape(str(path))} holds no device yet: sync one with `retrostep sync --port PORT`"
+            table
+            if known
+            else f"{escape(str(path))} holds no device yet: sync one with `retrostep sync --port PORT`"
         )
 
     @app.command("sync")

@@ -37,13 +37,13 @@ def moment(text: str, zone: tzinfo | None, day_ends: bool) -> int:
             told = datetime(begin.year, begin.month, begin.day)
         else:
             told = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        if told.tzinfo is None:
+            told = told.astimezone() if zone is None else told.replace(tzinfo=zone)
+        return round(told.astimezone(timezone.utc).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(
             f"{text!r}: expected a day or a time, 2026-06-01 or 2026-06-01T10:00"
         ) from error
-    if told.tzinfo is None:
-        told = told.astimezone() if zone is None else told.replace(tzinfo=zone)
-    return round(told.astimezone(timezone.utc).timestamp() * 1000)
 
 
 def databases(given: list[Path] | None) -> list[Path]:

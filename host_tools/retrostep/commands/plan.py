@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
-from retrostep.commands.reading import DB, WEARER, zone_named
+from retrostep.commands.reading import DB, WEARER, day_named, zone_named
 from retrostep.store import Store, default_path
 from retrostep.training_plan import ADVICE, WEEKDAYS, NoPlan, TrainingPlan, keep, plans, weekdays_of
 from retrostep.wearers import find_wearer
@@ -23,15 +23,19 @@ def _today(zone: str | None) -> datetime:
     return datetime.now().astimezone(zone_named(zone))
 
 
-def _current(db: Path | None, wearer: str | None) -> tuple[TrainingPlan, datetime]:
-    """The plan that holds today, or comes next, and now on the wearer's clock. Raises NoPlan."""
+def _current(db: Path | None, wearer: str | None) -> tuple[TrainingPlan, datetime, date | None]:
+    """The plan that holds today, or comes next, now on the wearer's clock, and until when it tells the same.
+
+    Raises NoPlan.
+    """
     with Store(db or default_path(), create=False) as store:
         whose = find_wearer(store, wearer)
         now = _today(whose.zone if whose else None)
-        plan = plans(store, whose).on(now.date())
+        kept = plans(store, whose)
+    plan = kept.on(now.date())
     if plan is None:
         raise NoPlan("no plan yet: make one with `retrostep plan make`")
-    return plan, now
+    return plan, now, kept.hold_until(now.date())
 
 
 def _print(plan: TrainingPlan, today: date, as_json: bool) -> None:
@@ -91,10 +95,7 @@ def register(app: typer.Typer) -> None:
         with Store(db or default_path()) as store:
             whose = find_wearer(store, wearer)
             today = _today(whose.zone if whose else None).date()
-            try:
-                first_day = date.fromisoformat(start) if start else today
-            except ValueError as error:
-                raise typer.BadParameter(f"{start!r} is no day; expected one like 2026-05-01") from error
+            first_day = day_named(start) if start else today
             plan = TrainingPlan(
                 first_day,
                 min(first_minutes, minutes),
@@ -114,7 +115,7 @@ def register(app: typer.Typer) -> None:
     @plan_app.command()
     def show(db: Path | None = DB, wearer: str | None = WEARER, as_json: bool = JSON) -> None:
         """Print the plan."""
-        plan, now = _current(db, wearer)
+        plan, now, _ = _current(db, wearer)
         _print(plan, now.date(), as_json)
 
     @plan_app.command()
@@ -128,7 +129,7 @@ def register(app: typer.Typer) -> None:
         as_json: bool = JSON,
     ) -> None:
         """Tell the device this week's numbers, and the wearer's time zone, which says when a day ends."""
-        plan, now = _current(db, wearer)
+        plan, now, until = _current(db, wearer)
         offset = now.utcoffset()
         assert offset is not None
         changes = {
@@ -140,11 +141,10 @@ def register(app: typer.Typer) -> None:
                 raise typer.BadParameter("the plan has no cadence: make it with --cadence")
             changes["pace_per_min"] = plan.cadence_per_min
         over_link(port, radio, address, lambda link: link.settings(changes))
-        until = plan.holds_until(now.date())
         if as_json:
             print(json.dumps({"sent": changes, "holds_until": until.isoformat() if until else None}))
             return
         console = Console()
         console.print(f"sent: {changes['plan'][0]} minutes backward a day")
         if until:
-            console.print(f"This holds until {until}; then send it again: the next week has more minutes.")
+            console.print(f"This holds until {until}; then send it again: the plan goes on differently.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
+from datetime import date, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -29,11 +29,26 @@ def zone_named(name: str | None) -> tzinfo | None:
         ) from error
 
 
+def day_named(text: str) -> date:
+    """The day of an ISO date. Raises typer.BadParameter."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no day; expected one like 2026-05-31") from error
+    # Weeks are reckoned from it in both directions, in any time zone.
+    if not 1971 <= day.year <= 9000:
+        raise typer.BadParameter(f"{text!r} is too far away; expected a day like 2026-05-31")
+    return day
+
+
 def derive_with_bar(store: Store) -> None:
     """Bring the derived tables up to date, with a bar on the terminal if there is more than a moment's work."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        derived.derive(store)
+        return
     columns = (TextColumn("reading the log"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("derive", total=None, visible=False)
 
         def show(done: int, total: int) -> None:

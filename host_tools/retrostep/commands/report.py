@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from retrostep.commands.connection import JSON
-from retrostep.commands.reading import DB, WEARER, ZONE, derive_with_bar, zone_named
+from retrostep.commands.reading import DB, WEARER, ZONE, day_named, derive_with_bar, zone_named
 from retrostep.report.summary import Summary, summarize
 from retrostep.store import Store, StoreError, default_path
 from retrostep.training_plan import plans
@@ -43,13 +43,6 @@ def _now_utc_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no day; expected one like 2026-05-31") from error
-
-
 def _write(path: Path, content: str) -> None:
     try:
         path.write_text(content, encoding="utf-8")
@@ -73,7 +66,13 @@ def register(app: typer.Typer) -> None:
         as_json: bool = JSON,
     ) -> None:
         """A page about what was walked: by day, week and month, with plots; any browser shows it, offline."""
-        summary = read_summary(db, wearer, zone, _now_utc_ms(), _day(since), _day(until))
+        first = day_named(since) if since else None
+        last = day_named(until) if until else None
+        if first and last and first > last:
+            raise typer.BadParameter(
+                f"--since {since} comes after --until {until}: expected the other way round"
+            )
+        summary = read_summary(db, wearer, zone, _now_utc_ms(), first, last)
         written = []
         if out is not None or not (as_json or png or pdf):
             from retrostep.report.page import as_page

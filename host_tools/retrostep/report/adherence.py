@@ -33,7 +33,7 @@ class PlannedDay:
 
 @dataclass(frozen=True)
 class Adherence:
-    """Every day from the first with steps up to today."""
+    """Every day of a span."""
 
     days: tuple[PlannedDay, ...]
 
@@ -54,11 +54,11 @@ class Adherence:
         return current, longest
 
 
-def adherence(days: Sequence[Period], plan: Plan, first: date, today: date) -> Adherence:
-    """How the days from `first` to `today` compare with the plan."""
+def adherence(days: Sequence[Period], plan: Plan, first: date, last: date) -> Adherence:
+    """How the days from `first` to `last` compare with the plan."""
     done = {one.first: one.minutes["backward"] for one in days}
     found = []
-    for offset in range((today - first).days + 1):
+    for offset in range((last - first).days + 1):
         day = first + timedelta(days=offset)
         found.append(PlannedDay(day, done.get(day, 0.0), plan(day) or 0.0))
     return Adherence(tuple(found))

@@ -12,7 +12,7 @@ from retrostep.drawing import figure, svg
 from retrostep.periods import Period
 from retrostep.report import reference
 from retrostep.report.plots import COLOURS, HEIGHT_IN, WIDTH_IN, Plot, plots
-from retrostep.report.summary import Summary, moment
+from retrostep.report.summary import RECENT_DAYS, Summary, moment
 
 TEMPLATE = "page.html.jinja"
 # Days in the table of days; weeks and months reach further back.
@@ -96,42 +96,46 @@ def _rows(periods: list[Period]) -> list[Row]:
 def tiles(summary: Summary) -> list[Tile]:
     """The numbers at a glance."""
     week, recent, whole = summary.week, summary.recent, summary.whole
-    before = summary.span(summary.today - timedelta(days=13), summary.today - timedelta(days=7))
+    before = summary.span(summary.until - timedelta(days=13), summary.until - timedelta(days=7))
+    seven, four_weeks = (
+        f"last {days} days" if summary.until == summary.today else f"{days} days to {summary.until}"
+        for days in (7, RECENT_DAYS)
+    )
     made = [
         Tile(
-            "Backward, last 7 days",
+            f"Backward, {seven}",
             f"{week.minutes['backward']:.0f} min",
             f"{week.counts['backward']:,} steps on {week.days_walked} days; "
             f"the 7 days before: {before.minutes['backward']:.0f} min",
         ),
     ]
     if summary.plan:
-        kept, asked = summary.plan.between(summary.today - timedelta(days=27), summary.today)
+        kept, asked = summary.plan.between(recent.first or summary.until, summary.until)
         current, longest = summary.plan.streaks(summary.today)
         made += [
-            Tile("Plan, last 28 days", f"{kept} of {asked}", "days kept, of those that the plan asked for"),
+            Tile(f"Plan, {four_weeks}", f"{kept} of {asked}", "days kept, of those that the plan asked for"),
             Tile("Streak", f"{current} days", f"kept without missing one; the longest: {longest}"),
         ]
     made += [
         Tile(
             "Longest backward bout",
             f"{recent.longest_back_ms / 60_000:.1f} min",
-            f"in the last 28 days; ever: {whole.longest_back_ms / 60_000:.1f} min",
+            f"{four_weeks}; in all: {whole.longest_back_ms / 60_000:.1f} min",
         ),
         Tile(
             "Cadence backward",
             _number(recent.cadence("backward")),
-            f"steps a minute, last 28 days; forward: {_number(recent.cadence('forward'))}",
+            f"steps a minute, {four_weeks}; forward: {_number(recent.cadence('forward'))}",
         ),
         Tile(
             "Stability backward",
             _number(recent.stability("backward")),
-            f"of 100, last 28 days; events in them: {sum(recent.events.values())}",
+            f"of 100, {four_weeks}; events in them: {sum(recent.events.values())}",
         ),
         Tile(
             "Direction not known",
             _number(None if recent.unknown_share is None else 100 * recent.unknown_share, 1, " %"),
-            "of the steps of the last 28 days",
+            f"of the steps, {four_weeks}",
         ),
     ]
     return made

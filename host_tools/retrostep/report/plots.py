@@ -155,7 +155,7 @@ def _last(periods: Sequence[Period]) -> date:
 
 
 def _recent_days(summary: Summary) -> Plot | None:
-    first = summary.today - timedelta(days=RECENT_DAYS - 1)
+    first = summary.until - timedelta(days=RECENT_DAYS - 1)
     walked = [one for one in summary.days if one.first and one.first >= first]
     if not walked:
         return None
@@ -174,14 +174,14 @@ def _recent_days(summary: Summary) -> Plot | None:
                 label="plan",
             )
             _legend(axes)
-        _days_axis(axes, first, summary.today)
+        _days_axis(axes, first, summary.until)
         axes.set_ylabel("minutes")
 
     back = [one.minutes["backward"] for one in walked]
     return Plot(
         "days",
-        "Minutes by day, last four weeks",
-        f"Bars of minutes walked by direction on each of the last {RECENT_DAYS} days. Backward walking on "
+        f"Minutes by day, four weeks to {summary.until}",
+        f"Bars of minutes walked by direction on each of {RECENT_DAYS} days. Backward walking on "
         f"{sum(value > 0 for value in back)} days, {sum(back):.0f} minutes in all, at most {max(back):.0f} on a day.",
         draw,
     )
@@ -352,7 +352,7 @@ def _unknown(periods: Sequence[Period], name: str) -> Plot | None:
 def _plan(summary: Summary) -> Plot | None:
     if summary.plan is None:
         return None
-    begin = summary.today - timedelta(days=7 * (PLAN_WEEKS - 1) + summary.today.weekday())
+    begin = summary.until - timedelta(days=7 * (PLAN_WEEKS - 1) + summary.until.weekday())
     shown = [one for one in summary.plan.days if one.day >= begin]
     if not any(one.wanted_min for one in shown):
         return None
@@ -392,7 +392,7 @@ def _plan(summary: Summary) -> Plot | None:
     asked = [one for one in shown if one.wanted_min]
     return Plot(
         "plan",
-        f"Plan, day by day, last {PLAN_WEEKS} weeks",
+        f"Plan, day by day, {PLAN_WEEKS} weeks to {summary.until}",
         f"A calendar with a sign a day. Kept on {sum(one.kept for one in asked)} of {len(asked)} days that the plan "
         "asked for.",
         draw,

@@ -30,14 +30,15 @@ class WalkTest:
 class Summary:
     """A wearer's report.
 
-    name: the wearer's, None if nobody was named. today: the wearer's day on which it is made. days: dated ones with
-    any step or event; weeks and months without gaps. undated: steps whose day is not known. plan: None without one.
-    synced_utc_ms: when a device was synced last.
+    name: the wearer's, None if nobody was named. today: the wearer's day on which it is made. until: the last day
+    that it is about, today at most. days: dated ones with any step or event; weeks and months without gaps. undated:
+    steps whose day is not known. plan: None without one. synced_utc_ms: when a device was synced last.
     """
 
     name: str | None
     zone: tzinfo | None
     today: date
+    until: date
     devices: list[dict[str, Any]]
     days: list[Period]
     weeks: list[Period]
@@ -66,13 +67,13 @@ class Summary:
 
     @property
     def recent(self) -> Period:
-        """The last four weeks, today included."""
-        return self.span(self.today - timedelta(days=RECENT_DAYS - 1), self.today)
+        """The last four weeks."""
+        return self.span(self.until - timedelta(days=RECENT_DAYS - 1), self.until)
 
     @property
     def week(self) -> Period:
-        """The last seven days, today included."""
-        return self.span(self.today - timedelta(days=6), self.today)
+        """The last seven days."""
+        return self.span(self.until - timedelta(days=6), self.until)
 
     @property
     def whole(self) -> Period:
@@ -141,14 +142,17 @@ def summarize(
     undated = next((one for one in found if one.first is None), None)
     worn = derived.worn_devices(store, wearer)
     devices = [device for device in store.devices() if device["id"] in worn]
+    last = today if until is None else min(today, until)
     kept = None
     if plan is not None:
-        first = dated[0].first if dated else None
-        kept = adherence(dated, plan, first or today, max(today, first or today))
+        # A day outside of what was asked about is not missed, nor is one before the very first step.
+        first = found[0].first or last if found else last
+        kept = adherence(dated, plan, first if since is None else max(first, since), last)
     return Summary(
         name=wearer.name if wearer else None,
         zone=zone,
         today=today,
+        until=last,
         devices=devices,
         days=dated,
         weeks=merged(dated, week_of),

@@ -76,7 +76,7 @@ def glance(summary: Summary, period: Period) -> Table:
 def week_table(summary: Summary) -> Table:
     """The last seven days, today included, one a line with a bar of its minutes backward."""
     by_day = {one.first: one for one in summary.days}
-    first = summary.today - timedelta(days=6)
+    first = summary.until - timedelta(days=6)
     week = [
         by_day.get(day, Period(day, day)) for day in (first + timedelta(days=offset) for offset in range(7))
     ]
