@@ -48,6 +48,10 @@ def _plan(value):
     return value is None or load_seldom("plan").fits(value)
 
 
+def _wifi(value):
+    return value is None or load_seldom("wifi").fits(value)
+
+
 # name: (default, least, most, other numbers that are allowed), or (default, what is valid, that in words).
 RULES = {
     "placement": ("waist", _placement, "one of waist, shoe, pocket"),
@@ -64,10 +68,11 @@ RULES = {
     "step_length_mm": (0, 100, 1500, 0),
     "log_bytes": (1_700_000, 65_536, 16_000_000),
     "plan": (None, _plan, "null or six whole numbers as docs/training-plan.md says"),
+    "wifi": (None, _wifi, "null or an object as firmware/wifi.py says"),
     "update_key": (None, _key, "64 hex digits"),
 }
 # Never told to anybody: a host sees only whether they are set.
-SECRET = ("update_key",)
+SECRET = ("update_key", "wifi")
 # Set once: whoever may change a key has no need of it.
 ONCE = "update_key"
 # What is read once, when the app starts.

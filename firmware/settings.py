@@ -14,6 +14,7 @@
     radio_after_walk_min   a window after each walk that brings the walking to so many minutes, 1..240, or 0 = none
     step_length_mm  for the speed that fitness apps show, 100..1500, or 0 = unknown
     log_bytes       room for the step log, 65,536 .. 16,000,000
+    wifi            null, or network and MQTT broker with their passwords, see wifi.py; never told to anybody
     update_key      hex text of 32 bytes: signs updates (firmware/update.py). Set once, by the first host that pairs
 
 A name of its own is one line in setting_rules.RULES: its default and either the bounds of a whole number or a check

@@ -54,6 +54,8 @@ WRITING = {
     "unpair",
     "wearer add",
     "wearer assign",
+    "wifi off",
+    "wifi set",
 }
 
 

@@ -67,6 +67,11 @@ class RadioLink:
             self._play("pairing_open")
 
     @property
+    def busy(self):
+        """Whether it is on, or about to be."""
+        return self._on or self._wanted.is_set()
+
+    @property
     def _may_pair(self):
         return self._now_ms() < self._pairing_until_ms
 

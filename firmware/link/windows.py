@@ -5,6 +5,9 @@
     every radio_every_min      30 s
     put on the charger         30 s, where the board can tell
 
+The Wi-Fi's visits (visits.py) are between windows: one is put off while the other lasts, but a held button ends a
+visit.
+
 In the windows without a button nobody can pair, and they open only if there is a host that was paired: a device that
 never was costs nothing. radio.py adds a minute after each link to a trusted host, so that a dropped sync goes on.
 """
@@ -14,6 +17,8 @@ import gc
 import os
 
 from micropython import const
+
+from firmware import load_seldom
 
 WINDOW_MS = 60_000
 QUIET_WINDOW_MS = 30_000
@@ -42,6 +47,7 @@ class Windows:
         self._walked_ms = 0
         self._step_ms = 0
         self._window_ms = 0
+        self._visits = None
 
     def note_bout(self, duration_ms):
         """Somebody has walked for so long."""
@@ -95,12 +101,18 @@ class Windows:
 
     def open_pairing(self):
         """Let one host pair for a minute: the button was held, or a host that is trusted asks for it."""
+        if self._visits and self._visits.end(self.open_pairing):
+            return
         radio = self._load()
         if radio:
             radio.open_window(True)
 
     def tick(self):
         """To be called about once a second."""
+        if self._visits is None and self._device.settings["wifi"]:
+            self._visits = load_seldom("visits").Visits(self._device, self._now_ms, self._charging)
+        if self._visits and self._visits.under_way(self._step_ms, self._radio and self._radio.busy):
+            return
         if self.due() and self._anybody():
             radio = self._load()
             if radio:

@@ -33,6 +33,7 @@ from retrostep.commands import (
     settings,
     test3m,
     train,
+    wifi,
 )
 
 EXIT_CODES = (
@@ -90,6 +91,7 @@ for module in (
     log,
     plan,
     mqtt,
+    wifi,
     database,
 ):
     module.register(app)

@@ -88,7 +88,8 @@ class VirtualBoard:
     clock_ppm: error of the sensor's oscillator; None: about +0.6 %, by the seed. -1600 makes 104 Hz exact.
     radio: a BoardRadio gives the board its module `bluetooth`; None: a board without a radio.
     script: ((at_ms, command, arguments...), ...) at virtual times, with the names of the methods here:
-        ("press", ms), ("cut_power",), ("inject", kind, for_ms), ("set_battery", mv), ("set_speed", x).
+        ("press", ms), ("cut_power",), ("inject", kind, for_ms), ("set_battery", mv), ("set_wifi", air),
+        ("set_speed", x).
     """
 
     def __init__(
@@ -308,6 +309,10 @@ class VirtualBoard:
         """Voltage of the battery, in front of the divider."""
         self._battery_mv = mv
         self._do(lambda: self._send(_command("set_battery", mv)))
+
+    def set_wifi(self, air: str) -> None:
+        """What the Wi-Fi is like: "absent", "refuses" or "there". Needs extra_modules=("network",)."""
+        self._do(lambda: self._send(_command("set_wifi", air)))
 
     def inject(self, kind: str, for_ms: int, at_ms: int | None = None) -> None:
         """A fault for `for_ms`: "nack", "stuck", "bus_low" or "brownout"; now, or at virtual time `at_ms`."""
@@ -705,6 +710,7 @@ def _command(name: str, *arguments: Any) -> dict[str, Any]:
         "cut_power": ("cut", ()),
         "inject": ("inject", ("kind", "for_ms")),
         "set_battery": ("battery", ("mv",)),
+        "set_wifi": ("wifi", ("air",)),
         "set_speed": ("speed", ("speed",)),
     }
     if name not in fields:

@@ -1,0 +1,62 @@
+"""When the device visits the Wi-Fi (wifi.py tells what for). Loaded only where that is set up.
+
+The first time a minute after the start, then every `every_h`, and when put on the charger; never while Bluetooth is
+on, nor before the wearer has rested for a minute: the start of a visit may take longer than the sensor's FIFO holds.
+"""
+
+import asyncio
+
+from micropython import const
+
+from firmware import load_seldom
+
+_MINUTE_MS = const(60_000)
+_HOUR_MS = const(3_600_000)
+
+
+class Visits:
+    """device: see Session. now_ms: uptime function. charging() or None."""
+
+    def __init__(self, device, now_ms, charging):
+        self._device = device
+        self._now_ms = now_ms
+        self._charging = charging
+        self._charged = True
+        self._due_ms = _MINUTE_MS
+        self._task = None
+        self._then = None
+
+    def end(self, then):
+        """End the visit that is under way and call then() when it has ended; False if none is under way."""
+        if self._task is None:
+            return False
+        self._then = then
+        self._task.cancel()
+        return True
+
+    def under_way(self, step_ms, busy):
+        """Whether a visit is under way; begins one if it may. To be asked once a second.
+
+        step_ms: uptime of the last step. busy: Bluetooth is on.
+        """
+        if self._task is not None:
+            if not self._task.done():
+                return True
+            self._task = None
+            then, self._then = self._then, None
+            if then:
+                then()
+                return False
+        now_ms = self._now_ms()
+        charged, self._charged = self._charged, bool(self._charging and self._charging())
+        if self._charged and not charged:
+            self._due_ms = now_ms
+        wifi = self._device.settings["wifi"]
+        if not wifi or busy or now_ms < self._due_ms or now_ms - step_ms < _MINUTE_MS:
+            return False
+        self._due_ms = now_ms + wifi["every_h"] * _HOUR_MS
+        try:
+            self._task = asyncio.create_task(load_seldom("wifi").visit(self._device, wifi))
+        except MemoryError:
+            print("wifi: too little memory just now")
+        return self._task is not None

@@ -1,0 +1,418 @@
+"""The device's own visits to the Wi-Fi: real umqtt in the virtual board, a real broker, a network that misbehaves."""
+
+import json
+import re
+import socket
+import sys
+import threading
+
+import pytest
+from broker import PASSWORD, USER, Mosquitto, Subscriber, find_mosquitto, free_port, make_certificates
+from journal import Journal
+from umqtt_source import umqtt_files
+
+from firmware import mqtt_payloads, steplog, steplog_decoder
+from firmware.gait.mounting import Mounting
+from firmware.logbook import Logbook
+from firmware.settings import SettingRefused, Settings
+from retrostep import cli, flash
+from retrostep.board import VirtualBoard, flash_image
+from retrostep.device_tree import device_files
+from retrostep.logfiles import log_folder, read_log_files
+from retrostep.walker import Walk, demo_walk
+
+pytestmark = pytest.mark.services
+
+DEVICE_ID = bytes.fromhex("a0b1c2d3e4f5")
+# 2026-11-20 12:00 UTC.
+NOON_MS = 1_795_176_000_000
+HOUR_MS = 3_600_000
+BOUTS = 40
+WIFI = {
+    "ssid": "home",
+    "password": "pass",
+    "host": "127.0.0.1",
+    "port": 1883,
+    "tls": False,
+    "user": None,
+    "secret": None,
+    "every_h": 1,
+    "window_s": 60,
+}
+# The first visit is due after a minute; loading, joining and so many messages fit into the rest.
+VISITED_S = 90
+
+
+@pytest.fixture(scope="session")
+def mosquitto():
+    executable = find_mosquitto()
+    if executable is None:
+        pytest.fail(
+            "no mosquitto is installed: `apt-get install mosquitto`, or deselect with -m 'not services'"
+        )
+    return executable
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """The device's files as `retrostep flash` installs them, and umqtt."""
+    folder = tmp_path_factory.mktemp("compiled")
+    entries = [(source, target) for source, target in device_files() if target.count("/") == 1]
+    application = flash.compile_application(folder, "x64")
+    files = entries + [
+        (path, f"/{name}" if name.startswith("firmware/") else f"/lib/{name}")
+        for name, path in application.items()
+    ]
+    return [*files, *umqtt_files(folder)]
+
+
+@pytest.fixture(scope="session")
+def log(tmp_path_factory):
+    """A log of BOUTS bouts, one an hour, each with an event, as the device writes it."""
+    folder = tmp_path_factory.mktemp("device") / "log"
+    folder.mkdir()
+    now_ms = [0]
+    logbook = Logbook(str(folder), lambda: now_ms[0], 77, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3")
+    logbook.add_anchor(0, NOON_MS, 5, steplog.SOURCE_HOST)
+    for number in range(BOUTS):
+        now_ms[0] += HOUR_MS
+        first_ms = now_ms[0]
+        for step in range(10 + number):
+            now_ms[0] = first_ms + step * 500
+            logbook.add_step(now_ms[0], number % 2, 90, None)
+        logbook.add_bout(number % 2, None, 10 + number, first_ms, now_ms[0])
+        logbook.add_event(now_ms[0], 0, 70)
+        logbook.flush()
+    logbook.close()
+    return [(path, f"/log/{path.name}") for path in folder.iterdir()]
+
+
+@pytest.fixture
+def make_image(compiled, tmp_path):
+    def make(port, log=(), authority=None, **wifi):
+        visit = {**WIFI, "port": port, **wifi}
+        stored = tmp_path / "settings.json"
+        stored.write_text(
+            json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex(), "wifi": visit})
+        )
+        more = [(authority, "/mqtt_ca.der")] if authority else []
+        image = tmp_path / "flash.img"
+        flash_image.create(image, [*compiled, (stored, "/settings.json"), *log, *more])
+        return image
+
+    return make
+
+
+@pytest.fixture
+def server(mosquitto, tmp_path):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(mosquitto, folder) as running:
+        yield running
+
+
+def board_of(image, air="there", **options):
+    return VirtualBoard(
+        image,
+        speed=0,
+        unique_id=DEVICE_ID,
+        extra_modules=("network",),
+        script=((0, "set_wifi", air),),
+        **options,
+    )
+
+
+def printed(board):
+    return bytes(board.console).decode()
+
+
+def wifi_spans(board):
+    """[(on_us, off_us)] of the Wi-Fi."""
+    times = [event.us for event in board.events if event.kind == "wifi"]
+    return list(zip(times[::2], times[1::2], strict=True))
+
+
+class Relay:
+    """Passes bytes on to a broker, up to so many from the device; then it takes everything and says nothing.
+
+    answer: instead of a broker, this is what it says to whatever comes.
+    """
+
+    def __init__(self, port, limit_bytes, answer=None):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._broker_port = port
+        self._left = limit_bytes
+        self._answer = answer
+        self._open = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                device, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(device)
+            if self._answer is not None:
+                device.recv(1024)
+                device.sendall(self._answer)
+                continue
+            broker = socket.create_connection(("127.0.0.1", self._broker_port))
+            self._open.append(broker)
+            threading.Thread(target=self._pump, args=(device, broker, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(broker, device, False), daemon=True).start()
+
+    def _pump(self, source, target, counted):
+        try:
+            while data := source.recv(4096):
+                if counted:
+                    self._left -= len(data)
+                if self._left > 0:
+                    target.sendall(data)
+        except OSError:
+            return
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        for one in [self._listener, *self._open]:
+            one.close()
+
+
+def test_mqtt_device_publishes_its_log_in_order_and_the_radio_is_off_afterwards(server, make_image, log):
+    with Subscriber(server.port) as listener, board_of(make_image(server.port, log)) as board:
+        board.advance(VISITED_S)
+        listener.wait_for(lambda messages: messages and messages[-1][1] == "offline")
+        spans = wifi_spans(board)
+        text = printed(board)
+    assert len(spans) == 1, text
+    assert spans[0][0] >= 60_000_000
+    bouts = listener.of("/bout")
+    assert [bout["steps"] for bout in bouts] == list(range(10, 10 + BOUTS))
+    assert bouts[0]["utc"] == "2026-11-20T13:00:04Z"
+    assert len(listener.of("/event")) == BOUTS
+    assert [day["day"] for day in listener.of("/day")] == ["2026-11-20", "2026-11-21", "2026-11-22"]
+    assert sum(day["forward"] + day["backward"] for day in listener.of("/day")) == sum(range(10, 10 + BOUTS))
+    assert len(set(listener.ids())) == len(listener.ids())
+    configs = [topic for topic, _, _ in listener.messages if topic.endswith("/config")]
+    assert len(configs) == 13
+    with Subscriber(server.port, "retrostep/#", "later") as later:
+        later.wait_for(lambda messages: len(messages) >= 4)
+    assert later.of("/day")[0]["day"] == "2026-11-22"
+    assert (f"retrostep/{DEVICE_ID.hex()}/availability", "offline", True) in later.messages
+
+
+def test_mqtt_device_makes_the_payloads_that_the_host_makes(server, make_image, log):
+    with Subscriber(server.port) as listener, board_of(make_image(server.port, log)) as board:
+        board.advance(VISITED_S)
+        listener.wait_for(lambda messages: messages and messages[-1][1] == "offline")
+
+    folder = log[0][0].parent
+    digest = mqtt_payloads.Digest(
+        DEVICE_ID.hex(), 77, lambda tag, sequence, uptime_ms: NOON_MS + uptime_ms, mqtt_payloads.fixed_days(0)
+    )
+    expected = []
+    for record in Journal(str(folder), steplog.FORMAT_VERSION, 77).records():
+        expected += [(topic, json.loads(text)) for topic, text, _ in digest.take(*record)]
+    told = [(topic, json.loads(text)) for topic, text, _ in listener.messages if text.startswith("{")]
+    told = [message for message in told if message[0].startswith("retrostep/")]
+    assert told[: len(expected)] == expected
+
+
+def test_mqtt_device_sends_after_a_broken_connection_what_was_not_confirmed(server, make_image, log):
+    """The network swallows everything in the middle of the first visit; the next one, an hour later, has the rest."""
+    with Subscriber(server.port) as listener, Relay(server.port, 16_000) as relay:
+        image = make_image(relay.port, log)
+        with board_of(image) as board:
+            board.advance(VISITED_S)
+            first = list(listener.ids())
+            assert "left early" in printed(board)
+            relay._left = 1 << 30
+            board.advance(3600)
+            listener.wait_for(
+                lambda messages: messages[-1][1] == "offline" and len(listener.of("/event")) >= BOUTS
+            )
+            spans = wifi_spans(board)
+    assert 0 < len(first) < 2 * BOUTS
+    assert len(spans) == 2
+    unique = list(dict.fromkeys(listener.ids()))
+    assert [one for one in unique if re.fullmatch(r"\w+-0000004d-\d+-1", one)] == [
+        bout["id"] for bout in {bout["id"]: bout for bout in listener.of("/bout")}.values()
+    ]
+    assert len({bout["id"] for bout in listener.of("/bout")}) == BOUTS
+    assert len(listener.ids()) - len(unique) <= 40
+
+
+@pytest.mark.parametrize("air", ["absent", "refuses"])
+def test_mqtt_device_leaves_a_network_that_is_not_there_within_its_window(make_image, air):
+    with board_of(make_image(free_port()), air) as board:
+        board.advance(150)
+        ((on_us, off_us),) = wifi_spans(board)
+        text = printed(board)
+    assert off_us - on_us <= 61_000_000
+    assert "not done within 60 s" in text
+    assert ("refuses the password" in text) == (air == "refuses")
+
+
+def test_mqtt_device_ends_a_visit_before_a_held_button_opens_bluetooth(make_image):
+    with board_of(make_image(free_port()), "absent") as board:
+        board.advance(70)
+        board.press(3500)
+        board.advance(10)
+        ((_, off_us),) = wifi_spans(board)
+        board.wait_for_output(b"radio: off (no module named 'aioble')")
+    assert 73_000_000 < off_us < 75_000_000
+
+
+def test_mqtt_device_is_never_in_the_wifi_unless_it_was_set_up(compiled, tmp_path):
+    image = tmp_path / "flash.img"
+    flash_image.create(image, compiled)
+    with board_of(image) as board:
+        board.advance(300)
+        assert wifi_spans(board) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 0},
+        {"tls": 1},
+        {"host": None},
+        {"ssid": ""},
+        {"every_h": 200},
+        {"window_s": 5},
+        {"window_s": True},
+        {"secret": 7},
+        {"more": 1},
+    ],
+)
+def test_mqtt_device_refuses_a_wrong_setting_without_repeating_it(wrong, tmp_path):
+    settings = Settings(str(tmp_path / "settings.json"))
+    settings.change("wifi", WIFI)
+    assert settings.shown()["wifi"] is True
+    with pytest.raises(SettingRefused, match=r"wifi: expected .*, got a bad value"):
+        settings.change("wifi", {**WIFI, **wrong})
+    assert settings["wifi"] == WIFI
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 302 Found\r\n\r\n", b""])
+def test_mqtt_device_leaves_a_captive_network_at_once(make_image, answer):
+    with Relay(0, 0, answer) as relay, board_of(make_image(relay.port)) as board:
+        board.advance(100)
+        ((on_us, off_us),) = wifi_spans(board)
+        assert "left early" in printed(board)
+    assert off_us - on_us < 10_000_000
+
+
+def test_mqtt_device_tells_of_a_wrong_password_and_never_the_password(mosquitto, make_image, tmp_path, log):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(mosquitto, folder, password=True) as server:
+        with board_of(make_image(server.port, log, user=USER, secret="guessed")) as board:
+            board.advance(VISITED_S)
+            text = printed(board)
+        assert "is the password right?" in text or "wrong user or password" in text
+        assert "guessed" not in text
+        login = {"user": USER, "password": PASSWORD}
+        with (
+            Subscriber(server.port, **login) as listener,
+            board_of(make_image(server.port, log, user=USER, secret=PASSWORD)) as board,
+        ):
+            board.advance(VISITED_S)
+            listener.wait_for(lambda messages: messages and messages[-1][1] == "offline")
+
+
+def test_mqtt_device_believes_a_broker_of_its_authority_and_no_other(
+    mosquitto, make_image, certificates, log
+):
+    authority = certificates / "ca.der"
+    for name, believed in (("broker", True), ("elsewhere", False), ("wrong", False)):
+        with (
+            Mosquitto(mosquitto, certificates, name) as server,
+            board_of(make_image(server.port, log, authority, tls=True, host="localhost")) as board,
+        ):
+            board.advance(VISITED_S)
+            text = printed(board)
+        assert ("not accepted" in text) != believed, (name, text)
+        assert ("left early" in text) != believed, (name, text)
+
+
+def logged(image):
+    """(steps, faults) in an image's log."""
+    with log_folder(image) as folder:
+        records = [steplog_decoder.decode(*record[1:]) for record in read_log_files(folder).records()]
+    steps = [step for record in records if record["kind"] == "steps" for step in record["steps"]]
+    return steps, [record for record in records if record["kind"] == "fault"]
+
+
+def test_mqtt_device_waits_with_its_visit_until_the_wearer_rests(server, make_image):
+    with board_of(
+        make_image(server.port), walk=demo_walk().recording("waist").samples, walk_starts_s=20
+    ) as board:
+        board.advance(260)
+        ((on_us, _),) = wifi_spans(board)
+    # The walk takes two minutes; the wearer must have rested for one.
+    assert on_us > (20 + 120 + 55) * 1_000_000
+
+
+def test_mqtt_device_loses_no_step_of_a_walk_that_begins_while_the_network_swallows_everything(
+    server, make_image
+):
+    """In real time, so that the pause in which umqtt waits for the broker's word costs the sensor's FIFO as much."""
+    walk = Walk(3).stand(1).walk("backward", seconds=20).stand(4).recording("waist").samples
+    counted = []
+    for limit_bytes in (3000, 1 << 30):
+        with Relay(server.port, limit_bytes) as relay:
+            image = make_image(relay.port)
+            with board_of(image, walk=walk, walk_starts_s=59) as board:
+                board.advance(59)
+                board.set_speed(1.0)
+                if limit_bytes == 3000:
+                    board.wait_for_output(b"left early", 30)
+                board.wait_for("wifi", 30, on=False)
+                board.set_speed(0)
+                board.advance(60)
+        counted.append(logged(image))
+    (swallowed, swallowed_faults), (passed, passed_faults) = counted
+    assert swallowed_faults == passed_faults == []
+    assert len(swallowed) > 30
+    assert [step["direction"] for step in swallowed] == [step["direction"] for step in passed]
+    # How well the sensor's clock is known depends on when its FIFO was read.
+    assert all(
+        abs(one["uptime_ms"] - other["uptime_ms"]) <= 30 for one, other in zip(swallowed, passed, strict=True)
+    )
+
+
+def test_mqtt_device_is_set_up_over_the_link_and_tells_no_password_back(
+    compiled, tmp_path, monkeypatch, capsys
+):
+    image = tmp_path / "flash.img"
+    flash_image.create(image, compiled)
+    (tmp_path / "typed").write_text("pass\nsesame\n")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["retrostep", *words])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        return done.value.code or 0
+
+    with board_of(image) as board, (tmp_path / "typed").open() as typed:
+        board.set_speed(1.0)
+        monkeypatch.setattr(sys, "stdin", typed)
+        words = ("wifi", "set", "home", "broker.lan", "--user", USER, "--every-h", "6", "--port", board.port)
+        assert run(*words) == 0
+        assert run("settings", "show", "--port", board.port, "--json") == 0
+        told = capsys.readouterr()
+        assert json.loads(told.out.splitlines()[-1])["settings"]["wifi"] is True
+        assert run("wifi", "off", "--port", board.port) == 0
+        assert "sesame" not in told.out + told.err + printed(board)
+        board.cut_power()
