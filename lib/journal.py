@@ -170,7 +170,8 @@ class Journal:
         except OSError:
             os.stat(folder)
         self._segments = self._find_segments()
-        self._sizes = {first: os.stat(self._path(first))[6] for first in self._segments}
+        # Beside _segments, item by item: a dict would cost several times as much, and a long log has hundreds.
+        self._sizes = [os.stat(self._path(first))[6] for first in self._segments]
         self.acknowledged = self._read_cursor()
         self.log_id = log_id
         self.next_sequence = max(self.acknowledged, 1)
@@ -239,7 +240,7 @@ class Journal:
     @property
     def bytes_used(self):
         """Size of all segments in bytes."""
-        return sum(self._sizes.values())
+        return sum(self._sizes)
 
     def append(self, kind, payload):
         """Take one record and return its sequence number; it is durable after the next flush() that returns.
@@ -306,18 +307,19 @@ class Journal:
 
     def _write_pending(self):
         wanted = self.pending_bytes
-        if self._file and self._sizes[self._segments[-1]] + wanted > self._segment_bytes:
+        if self._file and self._sizes[-1] + wanted > self._segment_bytes:
             self._leave_segment()
         first_pending = self.next_sequence - len(self._pending)
         if not self._file:
             self._file = open(self._path(first_pending), "wb")
-            if first_pending not in self._sizes:
+            if first_pending not in self._segments[-1:]:
                 self._segments.append(first_pending)
-            self._sizes[first_pending] = HEADER_BYTES
+                self._sizes.append(0)
+            self._sizes[-1] = HEADER_BYTES
             self._file.write(encode_header(first_pending, self._format_version, self.log_id))
         self._file.write(b"".join(self._pending))
         self._file.flush()
-        self._sizes[self._segments[-1]] += wanted
+        self._sizes[-1] += wanted
         self._pending = []
         self.flushed_sequence = self.next_sequence
 
@@ -325,14 +327,12 @@ class Journal:
         """First sequences of the closed segments that have to go, oldest first, for what is pending to fit."""
         excess = self.bytes_used - self._budget_bytes + HEADER_BYTES + RECORD_BYTES + MAX_PAYLOAD_BYTES
         excess += self.pending_bytes
-        closed = self._segments[:-1] if self._file else self._segments
-        found = []
-        for first in closed:
-            if excess <= 0:
-                break
-            excess -= self._sizes[first]
-            found.append(first)
-        return found
+        closed = len(self._segments) - (1 if self._file else 0)
+        at = 0
+        while excess > 0 and at < closed:
+            excess -= self._sizes[at]
+            at += 1
+        return self._segments[:at]
 
     def _tell_lost(self, first):
         """If the segment holds records that nobody acknowledged, tell the owner, who may append to that."""
@@ -354,8 +354,12 @@ class Journal:
 
     def _remove(self, first):
         os.remove(self._path(first))
-        self._segments.remove(first)
-        del self._sizes[first]
+        self._forget(first)
+
+    def _forget(self, first):
+        at = self._segments.index(first)
+        del self._segments[at]
+        del self._sizes[at]
 
     def _leave_segment(self):
         if self._file:
@@ -373,8 +377,7 @@ class Journal:
                 self._remove(first)
             except OSError:
                 # It never came to be a file.
-                self._segments.remove(first)
-                del self._sizes[first]
+                self._forget(first)
 
     def close(self):
         """Flush and close the open segment; the next flush with records opens a new one."""

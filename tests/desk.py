@@ -27,44 +27,16 @@ LOGGED_STEPS = 12_000
 HEARD_AT_ONCE_S = 0.02
 
 
-def _logbook(folder, now_ms):
-    folder.mkdir()
-    return Logbook(
-        str(folder), lambda: now_ms[0], 77, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3", 16_000_000
-    )
-
-
 def write_log(folder):
     """A log of nearly two hours' steps without a rest, as the device writes it, in the new folder `folder`."""
+    folder.mkdir()
     now_ms = [0]
-    logbook = _logbook(folder, now_ms)
+    logbook = Logbook(str(folder), lambda: now_ms[0], 77, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3")
     directions = random.Random(1)
     for _ in range(LOGGED_STEPS):
         now_ms[0] += directions.randrange(400, 700)
         logbook.add_step(now_ms[0], directions.randrange(4), directions.randrange(60, 100), None)
         logbook.flush_if_due()
-    logbook.close()
-
-
-def write_days(folder, days=None, records=None):
-    """A log of `days` of 10,000 steps, or of so many records, in bouts of 5 to 125 steps, as the device writes it."""
-    now_ms = [0]
-    logbook = _logbook(folder, now_ms)
-    chance = random.Random(2)
-    steps = 0
-    while steps < days * 10_000 if days else logbook.journal.next_sequence <= records:
-        direction = chance.randrange(3)
-        count = chance.randrange(5, 126)
-        first_ms = now_ms[0] + 500
-        for _ in range(count):
-            now_ms[0] += chance.randrange(460, 540)
-            logbook.add_step(now_ms[0], direction, chance.randrange(60, 100), chance.randrange(50, 100))
-            logbook.flush_if_due()
-        logbook.add_bout(direction, 80, count, first_ms, now_ms[0])
-        steps += count
-        now_ms[0] += 31_000
-        logbook.flush_if_due()
-        now_ms[0] += chance.randrange(60_000, 900_000)
     logbook.close()
 
 

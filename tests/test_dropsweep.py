@@ -23,10 +23,11 @@ from retrostep.sync import sync
 
 pytest.importorskip("bumble", reason="the virtual radio's Bluetooth stack needs Python 3.11 or newer")
 
-from desk import HEARD_AT_ONCE_S, Desk, logged, make_image, write_days
+from desk import HEARD_AT_ONCE_S, Desk, logged, make_image
 
 from retrostep.board.laptop import Laptop
 from retrostep.board.radio import Air, BoardRadio
+from retrostep.radio_bench import write_days
 
 RECORDS = 2000
 SAMPLE_RECORDS = 250
