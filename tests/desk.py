@@ -9,15 +9,14 @@ from pathlib import Path
 
 from firmware.gait.mounting import Mounting
 from firmware.logbook import Logbook
-from retrostep import flash, radio
+from retrostep import radio
 from retrostep.board import flash_image
 from retrostep.board.laptop import Laptop
-from retrostep.board.radio import aioble_files
-from retrostep.device_tree import device_files
 from retrostep.history import read_history
 from retrostep.link import Link
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.radio import Backend, RadioTransport
+from retrostep.radio_bench import installed_files
 from retrostep.store import Store
 from retrostep.sync import sync
 
@@ -46,19 +45,12 @@ def make_image(image, folder, **settings):
     values = {"placement": "waist", "mounting": Mounting.clip().pack().hex(), **settings}
     stored.write_text(json.dumps(values))
     logs = [(path, f"/log/{path.name}") for path in folder.glob("log/*")]
-    flash_image.create(image, [*_compiled_files(), *aioble_files(), (stored, "/settings.json"), *logs])
+    flash_image.create(image, [*device_and_aioble(), (stored, "/settings.json"), *logs])
 
 
 @functools.cache
-def _compiled_files():
-    """The device's files as `retrostep flash` installs them: compiled. A heap in use is too small to compile much."""
-    folder = Path(tempfile.mkdtemp(prefix="retrostep-compiled-"))
-    entries = [(source, target) for source, target in device_files() if target.count("/") == 1]
-    application = flash.compile_application(folder, "x64")
-    return entries + [
-        (path, f"/{name}" if name.startswith("firmware/") else f"/lib/{name}")
-        for name, path in application.items()
-    ]
+def device_and_aioble():
+    return installed_files(Path(tempfile.mkdtemp(prefix="retrostep-compiled-")))
 
 
 class Desk:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from firmware import steplog
 from firmware.charge import charge_percent
 from firmware.link import packets, protocol
 from firmware.link.bonds import LIMIT, Bonds
@@ -27,13 +28,23 @@ from retrostep.walker import Walk
 
 pytest.importorskip("bumble", reason="the virtual radio's Bluetooth stack needs Python 3.11 or newer")
 
-from desk import HEARD_AT_ONCE_S, HOLD_MS, Desk, bonded_peers, logged, make_image, stranger, write_log
+from desk import (
+    HEARD_AT_ONCE_S,
+    HOLD_MS,
+    Desk,
+    bonded_peers,
+    device_and_aioble,
+    logged,
+    make_image,
+    stranger,
+    write_log,
+)
 
 from retrostep.board.laptop import Laptop
-from retrostep.board.radio import Air, BoardRadio, aioble_files
+from retrostep.board.radio import STANDIN, Air, BoardRadio, aioble_files
+from retrostep.radio_bench import installed_files
 
 FOUR_PER_INTERVAL = 4
-BATTERY_LEVEL = "00002a19-0000-1000-8000-00805f9b34fb"
 
 
 @pytest.fixture(scope="session")
@@ -232,48 +243,6 @@ def test_ble_impostor_with_the_address_of_a_bonded_host_neither_gets_in_nor_ends
     assert bonded_peers(image) == 1
 
 
-# What a peer that never pairs gets from each characteristic.
-UNPAIRED = [
-    (packets.STATUS, "read", "refused"),
-    (packets.REQUEST, "write", "refused"),
-    (packets.DATA, "read", "refused"),
-    (packets.DATA, "write", "refused"),
-    (packets.STATUS, "write", "refused"),
-    (packets.REQUEST, "read", "refused"),
-    (BATTERY_LEVEL, "read", "given"),
-    (BATTERY_LEVEL, "write", "refused"),
-]
-
-
-def test_ble_unbonded_peer_reads_and_writes_nothing_private(desk):
-    desk.hold()
-    (request,) = packets.split_message(protocol.message(protocol.STATUS, 1), 200)
-
-    async def attempt(client, uuid, action):
-        characteristic = client.services.get_characteristic(uuid)
-        try:
-            if action == "read":
-                await client.read_gatt_char(characteristic)
-            else:
-                await client.write_gatt_char(characteristic, request, response=True)
-        except BleakError:
-            return "refused"
-        return "given"
-
-    async def pry():
-        device = await radio.find(None, 2.0, desk.backend)
-        got = []
-        async with BleakClient(device, backend=desk.backend.client) as client:
-            await client.start_notify(packets.DATA, lambda _, data: got.append(data))
-            outcomes = [(uuid, action, await attempt(client, uuid, action)) for uuid, action, _ in UNPAIRED]
-            await asyncio.sleep(0.3)
-            return outcomes, got
-
-    outcomes, got = asyncio.run(pry())
-    assert outcomes == UNPAIRED
-    assert got == []
-
-
 def test_ble_link_that_is_never_encrypted_is_ended_by_the_device(desk):
     desk.hold()
 
@@ -316,35 +285,45 @@ def test_ble_request_written_just_before_a_disconnect_is_not_answered_on_the_nex
     assert got
 
 
-def test_ble_sync_while_walking_loses_no_sample_and_full_buffers_cost_only_time(image, tmp_path):
-    walk = Walk(seed=3).stand(8).walk("forward", seconds=40).stand(3).recording("waist")
-    with Air(FOUR_PER_INTERVAL) as air:
-        board_radio = BoardRadio(air, buffers=2)
-        with VirtualBoard(image, speed=0, radio=board_radio, walk=walk.samples) as board:
-            desk = Desk(board, board_radio, Laptop(air), tmp_path)
-            board.advance(1)
-            desk.hold()
-            desk.pair()
-            board.advance(15)
-            before = air.notifications
-            started = time.monotonic()
-            result = desk.sync()
-            took_s = time.monotonic() - started
-            packets_sent = air.notifications - before
-            desk.hold(1)
-            board.advance(50)
-            desk.hold()
-            desk.sync()
-            refusals = board_radio.refusals
-        history = desk.history()
-    last_boot = history.boots[-1].sequence
-    found = [step for step in history.steps if step.boot == last_boot]
+def steps_of_this_boot(desk):
+    """The steps since the last start, after a look that no sample was lost and nothing is wrong with the log."""
+    history = desk.history()
     assert not history.problems
-    assert len(found) == pytest.approx(len(walk.step_times_s()), rel=0.1)
-    assert refusals > 0
-    # 244 bytes fit a packet of this link; the rest went into headers, clock readings and statuses.
-    assert result.payload_bytes > 0.85 * 244 * packets_sent
-    assert took_s < 10
+    assert not [kind for _, kind, _ in desk.stored() if kind == steplog.FAULT]
+    return [step for step in history.steps if step.boot == history.boots[-1].sequence]
+
+
+def test_ble_sync_at_full_speed_in_the_middle_of_a_walk_costs_no_sample_and_no_step(image, tmp_path):
+    walk = Walk(seed=3).stand(8).walk("forward", seconds=40).stand(3).recording("waist")
+    steps = {}
+    for syncs in (True, False):
+        folder = tmp_path / ("synced" if syncs else "quiet")
+        folder.mkdir()
+        here = shutil.copy(image, folder / "flash.img")
+        with Air(FOUR_PER_INTERVAL) as air:
+            board_radio = BoardRadio(air, buffers=2)
+            with VirtualBoard(here, speed=0, radio=board_radio, walk=walk.samples, seed=3) as board:
+                desk = Desk(board, board_radio, Laptop(air), folder)
+                board.advance(1)
+                desk.hold()
+                desk.pair()
+                board.advance(15 - board.now_us / 1e6)
+                before = air.notifications
+                if syncs:
+                    result = desk.sync()
+                    packets_sent = air.notifications - before
+                    assert board_radio.refusals > 0
+                    # 244 bytes fit a packet of this link; the rest went into headers, clock readings and statuses.
+                    assert result.payload_bytes > 0.85 * 244 * packets_sent
+                    assert board.now_us < 45e6, "the walk was over before the sync"
+                board.advance(60 - board.now_us / 1e6)
+                desk.hold()
+                desk.sync()
+        steps[syncs] = steps_of_this_boot(desk)
+    assert [step.direction for step in steps[True]] == [step.direction for step in steps[False]]
+    times_ms = [step.uptime_ms for step in steps[False]]
+    assert [step.uptime_ms for step in steps[True]] == pytest.approx(times_ms, abs=20)
+    assert len(times_ms) == pytest.approx(len(walk.step_times_s()), abs=2)
 
 
 def test_ble_tells_steps_live_to_a_host_that_asks(image, air, tmp_path):
@@ -371,7 +350,7 @@ def test_ble_tells_steps_live_to_a_host_that_asks(image, air, tmp_path):
 
 def test_ble_without_aioble_is_off_and_the_cable_goes_on(tmp_path, air):
     image = tmp_path / "flash.img"
-    flash_image.create(image)
+    flash_image.create(image, [pair for pair in device_and_aioble() if "/aioble/" not in pair[1]])
 
     async def status(port):
         async with CableTransport(port) as transport:
@@ -490,6 +469,16 @@ def test_ble_commands_unpair_on_both_sides_erase_and_settings(desk, tmp_path, mo
     # Neither side remembers: the same computer pairs anew.
     assert bonded_peers(image_of_running(desk, image)) == 0
     run("pair")
+
+
+def test_ble_every_image_gets_the_aioble_that_was_named(tmp_path, monkeypatch):
+    shutil.copytree(STANDIN / "aioble", tmp_path / "aioble")
+    (tmp_path / "aioble" / "extra.py").write_text("")
+    monkeypatch.setenv("RETROSTEP_AIOBLE", str(tmp_path))
+    named = {target: here for here, target in aioble_files()}
+    assert named["/lib/aioble/extra.py"] == tmp_path / "aioble" / "extra.py"
+    installed = [target for _, target in installed_files(tmp_path / "mpy")]
+    assert "/lib/aioble/extra.mpy" in installed
 
 
 def test_ble_folder_without_aioble_is_refused_with_what_was_expected(tmp_path, monkeypatch):

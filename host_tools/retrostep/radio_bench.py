@@ -20,6 +20,7 @@ from retrostep.board import VirtualBoard, flash_image
 from retrostep.board.laptop import Laptop
 from retrostep.board.radio import CONNECTION_INTERVAL_S, Air, BoardRadio, aioble_files
 from retrostep.device_tree import device_files, use_device_code
+from retrostep.flash import compile_application, compile_file
 from retrostep.link import Link
 from retrostep.radio import Backend, RadioTransport
 from retrostep.store import Store
@@ -35,6 +36,7 @@ STEPS_A_DAY = 10_000
 # Two months of log and the application do not fit the smallest partition.
 FLASH_BLOCKS = 1024
 _HOLD_MS = 3500
+_MARCH = "x64"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ def write_days(folder: Path, days: int | None = None, records: int | None = None
     logbook.close()
 
 
+def installed_files(folder: Path) -> list[tuple[Path, str]]:
+    """The device's files and aioble as `retrostep flash` and mip install them: compiled, here into `folder`.
+
+    To compile so much on the device itself would leave its heap in pieces.
+    """
+    files = [(source, target) for source, target in device_files() if target.count("/") == 1]
+    for name, path in compile_application(folder, _MARCH).items():
+        files.append((path, f"/{name}" if name.startswith("firmware/") else f"/lib/{name}"))
+    for source, target in aioble_files():
+        compiled = compile_file(source, target.lstrip("/"), folder, _MARCH)
+        files.append((compiled, target.replace(".py", ".mpy")))
+    return files
+
+
 async def _sync(backend: Backend, database: Path, pair: bool) -> SyncTime | None:
     device = await radio.find(None, 5.0, backend)
     async with RadioTransport(device, backend, pair) as transport:
@@ -97,9 +113,8 @@ def sync_time(days: int) -> SyncTime:
         settings.write_text(json.dumps({"log_bytes": 2_000_000}))
         logs = [(path, f"/log/{path.name}") for path in (folder / "log").iterdir()]
         image = folder / "flash.img"
-        flash_image.create(
-            image, [*device_files(), *aioble_files(), (settings, "/settings.json"), *logs], FLASH_BLOCKS
-        )
+        files = [*installed_files(folder / "mpy"), (settings, "/settings.json"), *logs]
+        flash_image.create(image, files, FLASH_BLOCKS)
         with Air(PACKETS) as air, VirtualBoard(image, speed=0, radio=BoardRadio(air)) as board:
             laptop = Laptop(air)
             backend = Backend(laptop.client, laptop.scanner)

@@ -15,6 +15,8 @@ from retrostep.link import Link, LinkError, split_records
 from retrostep.store import IMPORTED_SEQUENCE, Store
 
 BATCH_BYTES = 16_384
+# The number of a log's first record.
+FIRST_SEQUENCE = 1
 
 
 class LogWentBack(LinkError):
@@ -23,13 +25,14 @@ class LogWentBack(LinkError):
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What one sync did."""
+    """What one sync did. missing: records that this database lacks and the device has no more."""
 
     device_id: str
     records: int
     payload_bytes: int
     next_sequence: int
     clock_uncertainty_ms: int
+    missing: int
 
 
 async def sync(
@@ -55,6 +58,7 @@ async def sync(
     await link.anchor(reading)
     total = (await link.status())["next_sequence"]
     begin = max(cursor, status["oldest_sequence"])
+    missing = begin - max(cursor, FIRST_SEQUENCE)
     added = payload_bytes = 0
     async for batch in link.batches(cursor, BATCH_BYTES):
         added += store.add_batch(log, split_records(batch.data), batch.following)
@@ -67,4 +71,4 @@ async def sync(
             await link.acknowledge(cursor)
         on_progress(cursor - begin, max(total - begin, 1))
     store.note_sync(status["device_id"], time.time_ns() // 1_000_000)
-    return SyncResult(status["device_id"], added, payload_bytes, cursor, reading.uncertainty_ms)
+    return SyncResult(status["device_id"], added, payload_bytes, cursor, reading.uncertainty_ms, missing)

@@ -127,6 +127,11 @@ def register(app: typer.Typer) -> None:
                 f"device {result.device_id}: {result.records} new records ({result.payload_bytes} bytes), "
                 f"clock set to +-{result.clock_uncertainty_ms} ms"
             )
+            if result.missing:
+                print(
+                    f"{result.missing} older records are no longer on the device: another database has them, or "
+                    "the log tells what was lost"
+                )
             for one in published:
                 print(f"device {one.device_id}: {one.messages} messages published")
 
