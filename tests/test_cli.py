@@ -377,6 +377,12 @@ def test_the_doctor_reads_the_year_of_a_wearer(year):
     assert findings[0].topic == "database"
 
 
+def test_the_doctor_finds_nothing_wrong_with_a_wearer_made_up_today(tmp_path):
+    run("db", "demo", tmp_path / "now.sqlite3")
+    findings = json.loads(run("doctor", "--db", tmp_path / "now.sqlite3", "--json").stdout)["findings"]
+    assert {one["topic"]: one["verdict"] for one in findings}["sync"] == "OK"
+
+
 def test_the_doctor_listens_for_devices_by_radio(walked, tmp_path):
     pytest.importorskip("bumble", reason="the virtual radio's Bluetooth stack needs Python 3.11 or newer")
     from retrostep.board.laptop import Laptop

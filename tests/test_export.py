@@ -26,6 +26,7 @@ from retrostep.export.instants import from_text, to_text
 from retrostep.export.levels import COLUMNS
 from retrostep.export.output import opened
 from retrostep.export.selection import Selection, Source
+from retrostep.export.spans import stable_uuid
 from retrostep.store import Store
 from retrostep.wearers import add_wearer, assign
 
@@ -351,6 +352,22 @@ def test_a_day_on_which_the_clocks_change_is_no_24_hours_in_fhir(tmp_path):
     assert observation.code.coding[0].code == "55423-8"
 
 
+@pytest.mark.parametrize("file_format", ["fhir", "openmhealth", "ieee1752", "apple"])
+def test_a_day_that_is_not_over_ends_now_and_is_another_span_than_the_whole_day(db, file_format):
+    now, later = io.BytesIO(), io.BytesIO()
+    for file, at in ((now, UTC_0_MS + 3_600_000), (later, UTC_0_MS + 3 * DAY_MS)):
+        with Source([db]) as source:
+            Export(file_format, "days", Selection(), timezone.utc).write(source, at, file)
+    told, whole = now.getvalue().decode(), later.getvalue().decode()
+    assert "2026-06-02" not in told
+    assert "2026-06-02" in whole
+    assert "41950-7" not in told
+    if file_format != "apple":
+        ids = re.compile("[0-9a-f]{8}-[0-9a-f-]{27}")
+        both = set(ids.findall(told)) & set(ids.findall(whole))
+        assert both <= {stable_uuid("device/abc")}
+
+
 def test_an_empty_export_is_valid_in_every_format(tmp_path, db):
     nobody = {"device_id": "nobody's"}
     assert json.loads(exported(db, "openmhealth", **nobody)[0]) == []
@@ -628,6 +645,25 @@ def test_days_are_told_to_the_command_line_as_one_means_them(db):
         assert len(rows_of(result.stdout_bytes)) == steps
     for wrong in ("June", "0001-01-01", "9999-12-31T23:59-14:00"):
         assert CliRunner().invoke(app, [*command, "--from", wrong]).exit_code == 2
+
+
+def test_days_of_the_command_line_are_the_wearers(tmp_path):
+    path = tmp_path / "db.sqlite3"
+    # One in the morning of June 1 in Tokyo, and of June 2.
+    night = UTC_0_MS - 16 * 3_600_000
+    store_log(
+        path, Log().boot().anchor(0, night).walk(0, 4, 0).walk(DAY_MS, 6, 0).anchor(DAY_MS, night + DAY_MS)
+    )
+    with Store(path) as store:
+        add_wearer(store, "anna", "Asia/Tokyo")
+    command = ["export", "--db", str(path), "-l", "days", "--from", "2026-06-01", "--to", "2026-06-01"]
+    (day,) = rows_of(CliRunner().invoke(app, command).stdout_bytes)
+    assert (day["day"], day["forward_steps"]) == ("2026-06-01", "4")
+    with Store(path) as store:
+        add_wearer(store, "ben", "America/New_York")
+        assign(store, "anna", "abc")
+    (day,) = rows_of(CliRunner().invoke(app, [*command, "--wearer", "anna"]).stdout_bytes)
+    assert (day["day"], day["forward_steps"]) == ("2026-06-01", "4")
 
 
 def blocks(page, language):

@@ -140,6 +140,14 @@ def invoke(*arguments):
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
+def test_a_plan_that_shrinks_is_refused_and_a_short_one_begins_no_longer_than_it_ends(tmp_path):
+    db = ("--db", tmp_path / "db.sqlite3")
+    refused = invoke("plan", "make", "--from-minutes", 10, "--minutes", 5, *db)
+    assert isinstance(refused.exception, PlanRefused)
+    short = json.loads(invoke("plan", "make", "--minutes", 3, "--json", *db).stdout)["plan"]
+    assert (short["first_minutes"], short["minutes"]) == (3, 3)
+
+
 def test_make_and_show_speak_json_and_say_who_should_not_walk_alone(tmp_path):
     db = tmp_path / "db.sqlite3"
     with Store(db):

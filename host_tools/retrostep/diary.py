@@ -263,9 +263,12 @@ def _moved(payload: bytes, days: int) -> bytes:
     )
 
 
-def fill(store: Store, years: int = 1, seed: int = 7, last: date = LAST_DAY) -> int:
+def fill(
+    store: Store, years: int = 1, seed: int = 7, last: date = LAST_DAY, now_utc_ms: int | None = None
+) -> int:
     """Put the made-up wearer into an empty database, up to the day `last`; returns the number of records.
 
+    The last sync was on the evening of that day, but not after `now_utc_ms`.
     Each year is a log of its own, as after erasing the device; all years are the last one again. Raises StoreError if
     the database is not empty.
     """
@@ -277,8 +280,8 @@ def fill(store: Store, years: int = 1, seed: int = 7, last: date = LAST_DAY) -> 
         log, _ = store.open_log({**DEVICE, "log_id": seed * 100 + year})
         shift = (year - years + 1) * YEAR_DAYS
         added += store.add_batch(log, later(records, shift), records[-1][0] + 1)
-    end = datetime.combine(last, time(21), ZoneInfo(ZONE))
-    store.note_sync(DEVICE["device_id"], round(end.timestamp() * 1000))
+    synced_utc_ms = round(datetime.combine(last, time(21), ZoneInfo(ZONE)).timestamp() * 1000)
+    store.note_sync(DEVICE["device_id"], min(synced_utc_ms, now_utc_ms or synced_utc_ms))
     add_wearer(store, WEARER, ZONE)
     assign(store, WEARER, DEVICE["device_id"])
     first = last - timedelta(days=years * YEAR_DAYS - 1)

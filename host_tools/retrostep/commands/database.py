@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import date, datetime
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def _register_db(app: typer.Typer) -> None:
         if to.exists():
             raise StoreError(f"{to} exists already: name a file that does not")
         with Store(to) as store, waiting("walking"):
-            records = fill(store, years, seed, date.today())
+            records = fill(store, years, seed, date.today(), time.time_ns() // 1_000_000)
         print(f"{records} records of a made-up wearer in {to}; now try `retrostep report --db {to}`")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Annotated
@@ -111,19 +112,24 @@ def export(
             raise typer.BadParameter(
                 f"{name!r}: expected one of {', '.join(DIRECTIONS)}", param_hint="--direction"
             )
-    selection = Selection(
-        None if begin is None else moment(begin, cut_in, day_ends=False),
-        None if end is None else moment(end, cut_in, day_ends=True),
-        tuple(direction) if direction else DIRECTIONS,
-        wearer,
-        device,
-    )
+
+    def selected(in_zone: tzinfo | None) -> Selection:
+        return Selection(
+            None if begin is None else moment(begin, in_zone, day_ends=False),
+            None if end is None else moment(end, in_zone, day_ends=True),
+            tuple(direction) if direction else DIRECTIONS,
+            wearer,
+            device,
+        )
+
     if cohort is not None and out is not None:
         raise ExportUnsuitable("--out and --cohort: expected one of them")
-    wanted = Export("parquet" if cohort is not None else file_format, level, selection, cut_in)
+    wanted = Export("parquet" if cohort is not None else file_format, level, selected(cut_in), cut_in)
     if wanted.format == "parquet" and cohort is None and out is None:
         raise ExportUnsuitable("Parquet is no text for a terminal: name a file with --out")
     with Source(databases(db)) as source:
+        # From a day on: the wearer's day, as in the report.
+        wanted = replace(wanted, selection=selected(cut_in or source.zone_of(wearer or source.only_wearer())))
         with progress("exporting", source.records(), every=256) as source.on_record:
             if cohort is not None:
                 files = wanted.write_cohort(source, cohort)

@@ -17,6 +17,8 @@ from retrostep.store import Store, default_path
 from retrostep.training_plan import ADVICE, WEEKDAYS, NoPlan, TrainingPlan, keep, plans, weekdays_of
 from retrostep.wearers import find_wearer
 
+FIRST_MINUTES = 5
+
 
 def _today(zone: str | None) -> datetime:
     """Now on the wearer's clock."""
@@ -70,8 +72,10 @@ def register(app: typer.Typer) -> None:
 
     @plan_app.command()
     def make(
-        first_minutes: int = typer.Option(
-            5, "--from-minutes", help="Minutes backward a day in the first week."
+        first_minutes: int | None = typer.Option(
+            None,
+            "--from-minutes",
+            help=f"Minutes backward a day in the first week (default: {FIRST_MINUTES}, or --minutes if fewer).",
         ),
         minutes: int = typer.Option(15, "--minutes", help="Minutes backward a day at the end."),
         weeks: int = typer.Option(6, "--weeks", help="Weeks from the first to the last number."),
@@ -98,7 +102,7 @@ def register(app: typer.Typer) -> None:
             first_day = day_named(start) if start else today
             plan = TrainingPlan(
                 first_day,
-                min(first_minutes, minutes),
+                min(FIRST_MINUTES, minutes) if first_minutes is None else first_minutes,
                 minutes,
                 weeks,
                 steps,

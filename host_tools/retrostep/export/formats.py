@@ -68,7 +68,7 @@ class Export:
         if self.format in TABLES:
             TABLES[self.format](self._rows(steps, source), COLUMNS[self.level], file)
         else:
-            HEALTH[self.format](self._spans(steps, source), created_utc_ms, file)
+            HEALTH[self.format](self._spans(steps, source, created_utc_ms), created_utc_ms, file)
 
     def write_cohort(self, source: Source, target: Path) -> int:
         """Write a partitioned folder of Parquet files; returns how many."""
@@ -91,10 +91,10 @@ class Export:
 
         return days(steps, zone_of, self.selection.directions)
 
-    def _spans(self, steps: Iterable[WornStep], source: Source) -> Iterator[Span]:
+    def _spans(self, steps: Iterable[WornStep], source: Source, now_utc_ms: int) -> Iterator[Span]:
         wanted = self.selection.directions
         if self.level == "days":
-            return spans.of_days(self._days(steps, source), source.left_out)
+            return spans.of_days(self._days(steps, source), source.left_out, now_utc_ms)
         chosen = (found for found in intervals(steps) if found.first.direction in wanted)
         return spans.of_intervals(chosen, source.left_out)
 

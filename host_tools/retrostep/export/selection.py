@@ -151,6 +151,11 @@ class Source:
         for (device_id, log_id), (_, store, log) in furthest.items():
             yield LogSteps(f"{quote(device_id, safe='')}-{log_id}", self._steps(store, log, selection))
 
+    def only_wearer(self) -> str | None:
+        """The name of the only wearer that the databases know; None: nobody, or several."""
+        names = {known.name for store in self._stores for known in wearers(store)}
+        return names.pop() if len(names) == 1 else None
+
     def zone_of(self, wearer: str | None) -> tzinfo | None:
         """The zone of the wearer of that name, as the first database that knows it says; None: this computer's."""
         for store in self._stores:

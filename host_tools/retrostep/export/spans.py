@@ -59,12 +59,19 @@ def of_intervals(found: Iterable[Interval], left_out: Counter[str]) -> Iterator[
         )
 
 
-def of_days(found: Iterable[DayTotal], left_out: Counter[str]) -> Iterator[Span]:
-    """Days; the steps of no known day are added to `left_out`."""
+def of_days(found: Iterable[DayTotal], left_out: Counter[str], now_utc_ms: int) -> Iterator[Span]:
+    """Days; the steps of no known day are added to `left_out`.
+
+    A day that is not over ends now, and is another span than the whole day will be.
+    """
     for one in found:
         steps = {direction: count for direction, count in one.steps.items() if count}
         if one.day is None or one.start_utc_ms is None or one.end_utc_ms is None:
             left_out[NO_TIME] += sum(steps.values())
             continue
         identity = f"{one.device_id}/{one.wearer or ''}/{one.start_utc_ms}"
-        yield Span(identity, one.wearer, one.device_id, one.start_utc_ms, one.end_utc_ms, steps)
+        end_utc_ms = one.end_utc_ms
+        if one.start_utc_ms < now_utc_ms < end_utc_ms:
+            end_utc_ms = now_utc_ms
+            identity += f"/{end_utc_ms}"
+        yield Span(identity, one.wearer, one.device_id, one.start_utc_ms, end_utc_ms, steps)
