@@ -102,10 +102,10 @@ class Device:
         self._motor = startup.make_motor()
         self._cues = CuePlayer(self._motor, self._set_led, self.clock.uptime_ms, self._on_fault)
         self._pace = None
-        self._day_count = DayCount(self.logbook.counts()[BACKWARD])
+        self.day_count = DayCount(self.logbook.counts()[BACKWARD])
         # Made when the first one begins.
         self._calibration = None
-        # The 3-metre test that is under way, and the record of the last one.
+        # The 3-metre test that is under way; the record of the last one, until the next begins.
         self.test = self.tested = None
         self._plan = None
         self.apply_settings(("plan",))
@@ -149,9 +149,7 @@ class Device:
             elif presses == 1 and self._clip_doubted:
                 self._confirm_clip()
             elif presses == 1:
-                today = self._day_count.today(
-                    self.clock.utc_ms() is not None, self.logbook.counts()[BACKWARD]
-                )
+                today = self.day_count.today(self.clock.utc_ms() is not None, self.logbook.counts()[BACKWARD])
                 load_seldom("gestures").tell_count(self._cues, today)
         except (ValueError, MemoryError) as refused:
             print("app: %d presses are refused: %s" % (presses, refused))
@@ -176,10 +174,16 @@ class Device:
                 print("app: the mounting holds until the next reset; it could not be stored:", full)
         self._cue_policy.trust(self._clip_known())
 
+    def _need_samples(self):
+        """Raises ValueError if none come: what waits for the wearer to move would wait for ever."""
+        if self._safe or self._sampler.failures:
+            raise ValueError("nothing is measured: safe mode, or the sensor fails; restart the device")
+
     def calibrate(self, action):
         """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
         calibration = self._calibration
         if action == protocol.CALIBRATE_START:
+            self._need_samples()
             if self.test is not None:
                 self.test.finish(self, "cancelled")
             if calibration is None:
@@ -265,8 +269,10 @@ class Device:
 
     def walk_test(self, action):
         """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
-        if action == protocol.WALK_TEST_START and self._calibration:
-            self._calibration.cancel()
+        if action == protocol.WALK_TEST_START:
+            self._need_samples()
+            if self._calibration:
+                self._calibration.cancel()
         gc.collect()
         try:
             from firmware import walktest
@@ -393,7 +399,7 @@ class Device:
         utc_s, ms = divmod(self.clock.utc_ms(), 1000)
         date = time.gmtime(utc_s - _EPOCH_2000_S)
         machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
-        self._day_count.synced(self.logbook.counts()[BACKWARD])
+        self.day_count.synced(self.logbook.counts()[BACKWARD])
 
     def _battery_mv(self):
         return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER if self._battery else 0
@@ -410,9 +416,7 @@ class Device:
         """Carry out an UPDATE request; returns the answer's body. Raises ValueError if it can't be."""
         if self._updater is None:
             gc.collect()
-            from firmware.update import Updater
-
-            self._updater = Updater(self.settings["update_key"], self._want_restart)
+            self._updater = load_seldom("update").Updater(self.settings["update_key"], self._want_restart)
         self._updater.heard_ms = self.clock.uptime_ms()
         return self._updater.answer(body)
 
@@ -497,7 +501,7 @@ class Device:
         local_ms = utc_ms + self.settings["utc_offset_min"] * 60_000
         now = "%02d:%02d" % divmod(local_ms // 60_000 % 1440, 60)
         self._cues.hushed = in_quiet_hours(now, self.settings["quiet_from"], self.settings["quiet_to"])
-        self._day_count.observe(local_ms, self.clock.uptime_ms(), self.logbook.counts()[BACKWARD])
+        self.day_count.observe(local_ms, self.clock.uptime_ms(), self.logbook.counts()[BACKWARD])
 
     def _measured_ms(self):
         """For how long samples have come."""
@@ -528,16 +532,21 @@ class Device:
         )
 
     def close(self):
-        """Stop motor and radio, settle the last steps and make the log durable: before a planned end."""
+        """Settle the last steps, make the log durable, switch motor, light and radio off: before a planned end."""
+        # What the last steps call for is not felt: nobody would end the buzz.
+        self._cues.strength = 0
         try:
-            self._motor.stop()
-            self.radio.close()
             if self._pipeline is not None and self._sample_clock is not None:
                 self._pipeline.flush()
                 self._take_results()
         finally:
             # Whatever failed before: the steps in RAM are not its victims.
             self.logbook.close()
+            self._set_led(False)
+            try:
+                self._motor.stop()
+            finally:
+                self.radio.close()
 
 
 def run(safe=False):

@@ -46,11 +46,12 @@ class Sampler:
         self._on_gap = on_gap
         self._on_fault = on_fault
         self._now_us = now_us
-        self._failures = 0
         self._still_blocks = 0
         self._held = (0, 0, 0, 0, 0, 0)
         self._overruns = self._turn = 0
         self.faults = 0
+        # In a row, since the last good block.
+        self.failures = 0
 
     def _fault(self, kind, count):
         self.faults += 1
@@ -76,11 +77,11 @@ class Sampler:
 
     async def _retry(self, kind):
         """Wait, longer each time. Only the first failure in a row is reported: a dead sensor must not fill a log."""
-        if not self._failures:
+        if not self.failures:
             self._on_gap()
             self._fault(kind, 1)
-        await asyncio.sleep_ms(_PAUSES_MS[min(self._failures, len(_PAUSES_MS) - 1)])
-        self._failures += 1
+        await asyncio.sleep_ms(_PAUSES_MS[min(self.failures, len(_PAUSES_MS) - 1)])
+        self.failures += 1
 
     async def _wait(self, imu):
         if self._flag is None:
@@ -116,7 +117,7 @@ class Sampler:
                     if not imu.REST_REPEATS and self._stuck(imu.samples, count):
                         return FAULT_STUCK
                     if not self._still_blocks:
-                        self._failures = 0
+                        self.failures = 0
                     if count < imu.watermark:
                         break
                     await asyncio.sleep_ms(0)

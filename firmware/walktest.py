@@ -65,11 +65,12 @@ _SAME_MS = 300
 def carry_out(device, placement, action):
     """Do what a WALK_TEST request (link/protocol.py) asks for; returns the answer's body. Raises ValueError.
 
-    device: has test, the WalkTest under way or None; tested, the record of the last one or None; buzz(pattern),
+    device: has test, the WalkTest under way or None; tested, its record once it is over or None; buzz(pattern),
     clock (Clock) and logbook (Logbook).
     """
     if action == protocol.WALK_TEST_START:
         if device.test is None:
+            device.tested = None
             device.test = WalkTest(placement)
             device.test.start(device.buzz, device.clock.uptime_ms)
     elif action == protocol.WALK_TEST_CANCEL:

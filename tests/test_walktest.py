@@ -17,7 +17,7 @@ from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.device_tree import device_files
 from retrostep.evaluation.timed_walks import TOLERANCE_S, timed_walk, timing_error, timing_errors
-from retrostep.link import Link
+from retrostep.link import Link, Refused
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.replay import Replayer
 from retrostep.walker import Walk
@@ -239,6 +239,39 @@ def test_a_second_double_press_cancels_and_a_cancelled_countdown_leaves_no_recor
         board.cut_power()
     (found,) = logged_tests(image)
     assert (found["outcome"], found["walk_ms"], found["steps"]) == ("cancelled", None, 0)
+
+
+def test_a_host_that_cancels_a_countdown_is_not_given_the_test_before(image):
+    script = double_press(1) + double_press(6) + double_press(10) + double_press(11.5)
+    with VirtualBoard(image, speed=0, script=script) as board:
+        board.advance(7)
+        assert ask(board, protocol.WALK_TEST_ASK).state == "over"
+        board.advance(6)
+        assert ask(board, protocol.WALK_TEST_ASK).state == "none"
+
+
+def test_in_safe_mode_neither_a_test_nor_a_calibration_begins_since_nothing_would_end_it(image):
+    with VirtualBoard(image, speed=0, script=[(500, "press", 60_000)]) as board:
+        board.advance(1)
+        board.set_speed(1.0)
+        serial = board.serial()
+        serial.write(b"\x03")
+        serial.read_until(b">>> ", timeout_s=5)
+        serial.write(b"import machine; machine.reset()\r")
+        serial.read_until(b"safe mode", timeout_s=5)
+        board.set_speed(0)
+        board.advance(5)
+        with pytest.raises(Refused, match="nothing is measured"):
+            ask(board, protocol.WALK_TEST_START)
+        assert ask(board, protocol.WALK_TEST_ASK).state == "none"
+        board.set_speed(1.0)
+        with pytest.raises(Refused, match="nothing is measured"):
+            asyncio.run(calibration_begun(board))
+
+
+async def calibration_begun(board):
+    async with CableTransport(board.port) as transport:
+        return await Link(transport).calibrate(protocol.CALIBRATE_START)
 
 
 def test_a_walk_forward_by_mistake_is_timed_and_called_not_backward(image):

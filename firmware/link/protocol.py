@@ -22,7 +22,7 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
                                                        host's own, 255 if it has none
     PAIR     -                                         - (the pairing window opens)
     UPDATE   u8 action ... (firmware/update.py)        u8 state, u32, u16, u32, u16: what is wanted next
-    WALK_TEST u8 0 ask, 1 start (unless one is under    u8 state: 0 none since the reset, 1 countdown, 2 walking,
+    WALK_TEST u8 0 ask, 1 start (unless one is under    u8 state: 0 none, 1 countdown, 2 walking,
               way), 2 cancel                           3 over; if over, the payload of its record (walktest.py)
     RECORDS  (answer to READ) a piece of the journal records as they lie in the log, each with its own CRC-32;
              the pieces up to END, put together, are whole records: a batch

@@ -53,7 +53,9 @@ async def _follow(link: Link, console: Console) -> dict[str, Any]:
             await asyncio.sleep(_ASK_EVERY_S)
             state = await link.walk_test(protocol.WALK_TEST_ASK)
     if state.result is None:
-        raise TestNotOver("the device could not begin the test, or forgot it: restart it and try again")
+        raise TestNotOver(
+            "cancelled before the start signal, or the device had no room for it: try again, or restart it"
+        )
     return state.result
 
 
