@@ -206,6 +206,31 @@ def test_three_presses_calibrate_the_clip_and_then_backward_steps_are_known(imag
     assert sum(step.direction == "forward" for step in history.steps) <= 3
 
 
+def test_an_app_that_is_ended_while_walking_leaves_motor_and_light_off_and_claims_no_cue(image):
+    walk = Walk(seed=5).stand(4).walk("backward", seconds=30).recording("waist")
+    with VirtualBoard(image, walk=walk.samples, speed=0) as board:
+        board.advance(20)
+        board.set_speed(1.0)
+        serial = board.serial()
+        serial.write(b"\x03")
+        serial.read_until(b">>> ", timeout_s=5)
+        felt = [e.data["duty_u16"] for e in board.events if e.kind == "pwm" and e.data["name"] == "motor"]
+        light = [e.data["value"] for e in board.events if e.kind == "pin" and e.data["name"] == "led"]
+        board.cut_power()
+    assert max(felt) > 0
+    assert felt[-1] == 0
+    assert light[-1] == light[0]
+    with log_folder(image) as folder:
+        cues = [
+            item[2]
+            for _, kind, data in read_log_files(folder).records()
+            if kind == steplog.STEPS
+            for item in steplog.scan_steps(data)
+            if item[0] == "cue"
+        ]
+    assert cues == [steplog.PATTERNS.index("backward_started")]
+
+
 def test_a_calibration_without_steps_fails_with_its_reason_and_stores_nothing(image):
     flash_image.create(image)
 
