@@ -10,8 +10,8 @@ it has run in health for minutes it becomes the good one (firmware/slots.py). Wi
 again, and "a a 0 b" tells it that b failed. No or an unreadable file: the application in the root.
 
 **Safe mode**: no walking is measured; cable and radio work, and the REPL is free if even that fails. It is entered by
-holding the button during a reset, or after CRASHES_BEFORE_SAFE_MODE crashes in a row without a minute of healthy
-running in between. The count lives in RTC memory: it outlives every reset, not a power cut.
+holding the button during a reset, or after CRASHES_BEFORE_SAFE_MODE crashes or hangs in a row without a minute of
+healthy running in between. The count lives in RTC memory: it outlives every reset, not a power cut.
 
 **Watchdog.** A running one can't be stopped and outlives a soft reset, timers do not: after one it is fed from here,
 for mpremote, which begins with a soft reset.
@@ -75,6 +75,10 @@ if _folder:
     sys.path.insert(0, _folder)
 _memory = machine.RTC().memory()
 crash_count = _memory[5] if len(_memory) == 6 and _memory[:5] == CRASH_MARK and not _gave_up else 0
+if _cause == machine.WDT_RESET and not _gave_up:
+    # main.py, which counts the others, has not seen this one.
+    crash_count = min(crash_count + 1, 255)
+    machine.RTC().memory(CRASH_MARK + bytes([crash_count]))
 SAFE_MODE = crash_count >= CRASHES_BEFORE_SAFE_MODE or (_cause != machine.DEEPSLEEP_RESET and _button_held())
 if SAFE_MODE:
     # The next reset tries the app again.

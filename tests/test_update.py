@@ -149,6 +149,13 @@ def test_the_watchdog_is_fed_while_the_repl_is_used(plain_image, tmp_path):
         assert resets == ["soft"]
 
 
+def test_three_hangs_in_a_row_end_in_safe_mode_although_nobody_could_count_them(slots_image):
+    with VirtualBoard(slots_image(HANGS, "b b 0"), speed=0) as board:
+        board.advance(110)
+        assert [e.data["cause"] for e in board.events if e.kind == "boot"] == ["power_on"] + ["wdt"] * 3
+        assert board.console.count(b"boot: safe mode") == 1
+
+
 def test_in_safe_mode_the_log_can_be_read_and_nothing_is_measured(plain_image, tmp_path):
     image = shutil.copy(plain_image, tmp_path / "f.img")
     with VirtualBoard(image, speed=0, script=[(500, "press", 60_000)]) as board:
