@@ -23,6 +23,7 @@ Limits: payload at most MAX_PAYLOAD_BYTES; one writer.
 import os
 import struct
 from binascii import crc32
+from errno import EEXIST
 
 MAGIC = b"RJ01"
 CURSOR_MAGIC = b"RJC1"
@@ -129,8 +130,11 @@ def write_atomically(path, data):
         file.write(data)
     try:
         os.rename(temporary, path)
-    except OSError:
-        # CPython on Windows refuses to rename onto a file; littlefs and POSIX replace it.
+    except OSError as error:
+        # CPython on Windows refuses to rename onto a file; littlefs and POSIX replace it. Whatever else goes wrong,
+        # as on a full volume, must not cost the old file.
+        if error.errno != EEXIST:
+            raise
         os.remove(path)
         os.rename(temporary, path)
 

@@ -1,8 +1,11 @@
 """Parts of lib/ on their own."""
 
+import errno
+import os
 import random
 
 import pytest
+from journal import write_atomically
 from sampleclock import SampleClock
 
 from retrostep.board import VirtualBoard, console, flash_image
@@ -125,3 +128,16 @@ def test_a_motor_strength_outside_its_range_is_refused(driver):
         "try:\n    m.run(101)\nexcept ValueError as refused:\n    print(refused)\n"
     )
     assert "expected 0 to 100 %, got 101" in printed
+
+
+def test_a_file_that_a_full_volume_can_not_replace_keeps_what_it_held(tmp_path, monkeypatch):
+    path = tmp_path / "settings.json"
+    path.write_bytes(b"old")
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "no room for the entry")
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError, match="no room"):
+        write_atomically(str(path), b"new")
+    assert path.read_bytes() == b"old"
