@@ -40,10 +40,17 @@ class DayCount:
         self._at_sync = backward
         self._store()
 
+    def erased(self, backward):
+        """The log's total begins anew at 0; it was `backward`. What was walked today stays."""
+        self._at_boot -= backward
+        self._at_day -= backward
+        self._at_sync -= backward
+        self._store()
+
     def today(self, clock_set, backward):
         """Steps since the day began; without a clock since the last sync."""
         since = self._at_day if clock_set else self._at_sync
-        # Less than then: the log was erased meanwhile.
+        # Less than then: the power went while the log was erased, or its files were removed.
         return backward - since if backward >= since else backward
 
     def _store(self):

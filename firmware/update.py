@@ -219,7 +219,8 @@ class Updater:
         free = room[1] * room[3] - _SPARE_BYTES
         if needed > free:
             raise ValueError(
-                "update: expected %d kB free, found %d: sync first" % (needed // 1000, free // 1000)
+                "update: expected %d kB free, found %d: sync, then erase the log"
+                % (needed // 1000, free // 1000)
             )
 
     def _copied(self, name, sha):

@@ -135,6 +135,19 @@ def test_a_log_that_was_synced_can_be_erased_and_a_new_one_begins(device, link, 
     assert None not in [step.utc_ms for step in steps]
 
 
+@pytest.mark.parametrize("clock_set", [True, False])
+def test_todays_count_goes_on_through_an_erase(device, link, clock_set):
+    backward = steplog.DIRECTIONS.index("backward")
+    device.walk(30, backward)
+    device.day_count.observe(20_500 * 86_400_000, device.clock.uptime_ms(), 30)
+    device.day_count.synced(30)
+    device.walk(50, backward)
+    asyncio.run(link.erase(force=True))
+    assert device.day_count.today(clock_set, device.logbook.counts()[backward]) == 50
+    device.walk(45, backward)
+    assert device.day_count.today(clock_set, device.logbook.counts()[backward]) == 95
+
+
 def test_steps_after_an_erase_have_their_time_without_another_host(device, link, store):
     asyncio.run(sync(link, store))
     asyncio.run(link.erase())

@@ -7,6 +7,7 @@ import pytest
 
 from firmware import steplog, steplog_decoder
 from firmware.clock import Clock
+from firmware.daycount import DayCount
 from firmware.link import protocol
 from firmware.link.framing import decode_line, encode_line
 from firmware.link.session import LIVE_LEASE_MS, Session
@@ -46,6 +47,7 @@ class DeviceUnderTest:
             str(folder), self.clock.uptime_ms, log_id, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3"
         )
         self.session = Session(self)
+        self.day_count = DayCount(0, str(folder) + ".day")
         self.buzzes = 0
 
     def identify(self):

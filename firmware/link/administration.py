@@ -6,6 +6,7 @@ Loaded when one comes, and not kept (session.py).
 import json
 import random
 
+from firmware.gait.direction import BACKWARD
 from firmware.link import protocol
 from firmware.steplog import SOURCE_DEVICE
 
@@ -50,7 +51,9 @@ def _erase(device, forced):
     if missing > 0 and not forced:
         raise ValueError("erase: %d records are not acknowledged: sync first, or force it" % missing)
     utc_ms = device.clock.utc_ms()
+    backward = logbook.counts()[BACKWARD]
     logbook.erase(random.getrandbits(32))
+    device.day_count.erased(backward)
     if utc_ms is not None:
         # The new log begins in the middle of a boot: its time must not wait for the next host.
         uptime_ms = device.clock.uptime_ms()

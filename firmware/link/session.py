@@ -39,7 +39,7 @@ def live_cue(at_ms, pattern):
 class Session:
     """device: has logbook (Logbook), clock (Clock), settings (Settings), status() -> dict of protocol.FIELDS names,
     identify(), keep_time() (the clock was set), calibrate(action) and update(body) -> body of the answer,
-    apply_settings(names) (these have changed), radio (Windows).
+    apply_settings(names) (these have changed), day_count (DayCount), radio (Windows).
 
     records_per_message_bytes: how many bytes of records fit one message of this transport.
     peer: the key of this host's bond (bonds.py), empty by cable.
