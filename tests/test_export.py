@@ -28,6 +28,7 @@ from retrostep.export.output import opened
 from retrostep.export.selection import Selection, Source
 from retrostep.export.spans import stable_uuid
 from retrostep.store import Store
+from retrostep.sync import LogWentBack
 from retrostep.wearers import add_wearer, assign
 
 UTC_0_MS = round(datetime(2026, 6, 1, 8, tzinfo=timezone.utc).timestamp() * 1000)
@@ -539,6 +540,22 @@ def test_a_log_is_imported_once_and_never_mixed_with_a_device(db, tmp_path):
     with pytest.raises(ImportRefused, match=r"is in .* already"):
         import_csv(file, db)
     assert len(rows_of(exported(db, level="steps")[0])) == 19
+
+
+def test_a_device_is_not_synced_into_its_imported_log(tmp_path):
+    from test_sync import DeviceUnderTest, run_sync
+
+    device = DeviceUnderTest(tmp_path / "log")
+    device.walk(40)
+    first, second, file = tmp_path / "first.sqlite3", tmp_path / "second.sqlite3", tmp_path / "steps.csv"
+    with Store(first) as store:
+        run_sync(device, store)
+    file.write_bytes(exported(first, level="steps")[0])
+    import_csv(file, second)
+    with Store(second) as store, pytest.raises(LogWentBack, match="was imported from a file"):
+        run_sync(device, store)
+    device.logbook.close()
+    assert exported(second, level="steps")[0] == file.read_bytes()
 
 
 def test_a_file_is_complete_or_not_there_at_all(tmp_path):
