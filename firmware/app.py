@@ -43,6 +43,8 @@ _TRUSTED_AFTER_MS = const(5 * 60_000)
 # Longer than any garbage collection, flash erase or import; the housekeeping feeds it every second.
 _WATCHDOG_MS = const(30_000)
 _HOUSEKEEPING_MS = const(1000)
+# Collecting seldom would scatter what stays over the whole heap, until no large piece is left in it.
+_COLLECT_EVERY_BYTES = const(8192)
 _UPDATE_IDLE_MS = const(60_000)
 _BATTERY_MS = const(4 * 3600 * 1000)
 # The seconds of an ESP32's module time count from 2000.
@@ -557,7 +559,7 @@ def run(safe=False):
     print("Retrostep %s on %s" % (VERSION, board.NAME))
     device = Device(safe)
     gc.collect()
-    gc.threshold(-1)
+    gc.threshold(_COLLECT_EVERY_BYTES)
     try:
         asyncio.run(device.run())
     finally:

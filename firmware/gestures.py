@@ -7,7 +7,7 @@ Loaded when the button is pressed, and not kept.
 def count_shape(count):
     """A number as a shape (cues.py): thousands # hundreds = tens - ones . of its two highest places; none is -.-"""
     shape = ""
-    rest = min(count, 9999)
+    rest = count = min(count, 9999)
     for unit, sign in ((1000, "#"), (100, "="), (10, "-"), (1, ".")):
         if shape and unit * 100 <= count:
             break

@@ -6,7 +6,7 @@ import time
 import machine
 from micropython import const
 
-from firmware import steplog
+from firmware import boards, steplog
 from firmware.boards import board
 
 # Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
@@ -18,6 +18,7 @@ _FIRST_YEAR = const(2025)
 # How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
 _RTC_AWAKE_MS = const(1000)
 _RTC_ASLEEP_MS = const(60_000)
+_HAPTIC_CALIBRATION = "/haptic.cal"
 _CRASH_LOG = "/crash.log"
 
 
@@ -44,12 +45,26 @@ def installed_model(placement):
     return load()
 
 
+def _haptic_calibration():
+    """What drv2605l_service.calibrate() found for this motor (docs/build.md), or None."""
+    try:
+        with open(_HAPTIC_CALIBRATION, "rb") as file:
+            found = file.read()
+    except OSError:
+        return None
+    return found if len(found) == 3 else None
+
+
 def make_motor():
     """What vibrates on this board, or stands in for it: run(percent), stop(), standby(), deinit()."""
     if board.HAPTIC == "pwm":
         from pwm_motor import PWMMotor
 
         return PWMMotor(machine.Pin(board.MOTOR_PIN))
+    if board.HAPTIC == "drv2605l":
+        from drv2605l import DRV2605L
+
+        return DRV2605L(boards.i2c_bus(), calibration=_haptic_calibration())
     from no_motor import NoMotor
 
     return NoMotor()

@@ -90,6 +90,7 @@ class RadioLink:
             return True
         # Collecting often while modules load keeps what stays together, as in main.py.
         gc.collect()
+        threshold = gc.threshold()
         gc.threshold(_COLLECT_EVERY_BYTES)
         try:
             import aioble
@@ -99,7 +100,7 @@ class RadioLink:
             return False
         finally:
             gc.collect()
-            gc.threshold(-1)
+            gc.threshold(threshold)
         if not hasattr(core, "register_irq_handler"):
             print("radio: off; this aioble has no core.register_irq_handler, which bonding needs")
             return False

@@ -85,6 +85,7 @@ class Windows:
         """The radio, loaded at its first use; None, with the reason printed, if it can't be."""
         if self._radio is None:
             gc.collect()
+            threshold = gc.threshold()
             gc.threshold(_COLLECT_EVERY_BYTES)
             try:
                 from firmware.link.radio import RadioLink
@@ -95,7 +96,7 @@ class Windows:
                 print("radio: off, too little memory just now; hold the button again")
                 return None
             finally:
-                gc.threshold(-1)
+                gc.threshold(threshold)
             self._task = asyncio.create_task(self._radio.run())
         return self._radio
 

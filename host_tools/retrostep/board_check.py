@@ -123,7 +123,11 @@ def look_at_motor():
         motor = PWMMotor(machine.Pin(board.MOTOR_PIN))
     else:
         from drv2605l import DRV2605L
+        from drv2605l_service import diagnose
         motor = DRV2605L(boards.i2c_bus())
+        wrong = diagnose(motor)
+        if wrong:
+            return "failed", wrong
     motor.run(100)
     time.sleep_ms(400)
     motor.stop()

@@ -17,6 +17,42 @@ class Chip:
 
 
 @dataclass(frozen=True)
+class Motor:
+    """The vibration motor: behind the transistor at `pin`, or (None) at the haptic chip's outputs.
+
+    Figures of a coin motor of 10 mm and 3 V on a case of 100 g (rom/virtual/vibration.py).
+    """
+
+    pin: int | None = None
+    kind: str = "erm"
+    """"erm" or "lra"."""
+    rated_mv: int = 3000
+    supply_mv: int = 3300
+    """What the transistor switches."""
+    amplitude_mg: int = 900
+    """How strongly it shakes the case at its rated speed."""
+    frequency_hz: float = 175
+    rise_ms: int = 40
+    """Time constants: 63 % of the way."""
+    coast_ms: int = 45
+    brake_ms: int = 20
+    start_level: float = 0.6
+    """Part of the rated voltage below which it does not start."""
+    rock_dps: int = 20
+    """How strongly it rocks the case."""
+    cutoff_hz: float = 52
+    """The sensor's low-pass, second order."""
+    axes: tuple[int, int] = (0, 1)
+    """The sensor's axes in the plane of the rotation."""
+
+
+LRA = Motor(
+    kind="lra", rated_mv=2000, amplitude_mg=1000, rise_ms=30, coast_ms=30, brake_ms=10, start_level=0.0
+)
+"""A linear resonant actuator of 10 mm, at the haptic chip."""
+
+
+@dataclass(frozen=True)
 class Wiring:
     """GPIO numbers of one board. `names` gives the pins their roles in events."""
 
@@ -30,6 +66,7 @@ class Wiring:
     mcu: str = "ESP32S3"
     machine_name: str = "Generic ESP32S3 module with ESP32S3"
     """What os.uname().machine says: MicroPython's build for any board of the chip, or one of the board's own."""
+    motor: Motor | None = None
     names: Mapping[int, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -44,6 +81,7 @@ XIAO_ESP32S3 = Wiring(
     button_pin=2,
     battery_pin=1,
     battery_divider=2,
+    motor=Motor(pin=3),
     names={1: "battery", 2: "button", 3: "motor", 4: "imu_int1", 21: "led"},
 )
 
@@ -59,6 +97,7 @@ ESP32_GY521 = Wiring(
     battery_divider=2,
     mcu="ESP32",
     machine_name=_ESP32,
+    motor=Motor(pin=25),
     names={35: "battery", 27: "button", 25: "motor", 2: "led"},
 )
 M5STICKC_PLUS2 = Wiring(
@@ -93,7 +132,11 @@ M5STICK_S3 = Wiring(
 )
 TWATCH_S3 = Wiring(
     board="LilyGO T-Watch S3",
-    chips=(Chip("bma423", sda=10, scl=11, address=0x19, int_pins=(14,)),),
+    chips=(
+        Chip("bma423", sda=10, scl=11, address=0x19, int_pins=(14,)),
+        Chip("drv2605l", sda=10, scl=11, address=0x5A),
+    ),
+    motor=Motor(),
     button_pin=16,
     battery_pin=None,
     battery_divider=1,
@@ -105,10 +148,26 @@ WAVESHARE_LCD169 = Wiring(
     button_pin=0,
     battery_pin=None,
     battery_divider=1,
+    motor=Motor(pin=17),
     names={0: "button", 17: "motor"},
 )
 
+QTPY_ESP32S3 = Wiring(
+    board="Adafruit QT Py ESP32-S3",
+    machine_name="Adafruit QT Py ESP32-S3 no psram with ESP32S3",
+    chips=(
+        Chip("lsm6dsox", sda=41, scl=40, address=0x6A),
+        Chip("drv2605l", sda=41, scl=40, address=0x5A),
+    ),
+    button_pin=0,
+    battery_pin=None,
+    battery_divider=1,
+    motor=Motor(),
+    names={0: "button", 17: "led"},
+)
+
 WIRINGS = {
+    "qtpy_esp32s3": QTPY_ESP32S3,
     "xiao_esp32s3": XIAO_ESP32S3,
     "xiao_esp32s3_ds3trc": XIAO_ESP32S3_DS3TRC,
     "esp32_gy521": ESP32_GY521,

@@ -4,7 +4,7 @@ What is not here raises AttributeError or TypeError, as it should: the double ne
 Source: MicroPython documentation, library `machine` and the ESP32 quick reference.
 """
 
-from virtual import board, bus, channel, clock, pins
+from virtual import board, bus, channel, clock, pins, vibration
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -195,6 +195,7 @@ class PWM:
                     "duty_u16": duty_u16,
                 }
             )
+            vibration.on_pwm(self._net.number, duty_u16 / 65535)
 
     def _check(self):
         if PWM._running.get(self._net.number) is not self:

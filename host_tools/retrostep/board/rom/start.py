@@ -40,7 +40,7 @@ def _start():
     import select  # noqa: F401
     import time  # noqa: F401
 
-    from virtual import board, bus, flash, pins, repl, tasks
+    from virtual import board, bus, flash, pins, repl, tasks, vibration
 
     # The ESP32 seeds it from its noise source at each start: here every start differs, but the same way each time.
     random.seed((_life["seed"] * 1000003 + clock.now_us) & 0x3FFFFFFF)
@@ -54,6 +54,7 @@ def _start():
 
     wiring = _life["wiring"]
     pins.name({int(number): role for number, role in wiring["names"].items()})
+    vibration.fit(wiring["motor"])
     chips = []
     for fitted in wiring["chips"]:
         module = __import__("virtual." + fitted["model"], None, None, ["Chip"])

@@ -5,6 +5,8 @@ from array import array
 import micropython
 from micropython import const
 
+from virtual import vibration
+
 # Rows that are in memory at a time, and bytes in a row: acc x y z, gyr x y z as int16.
 BLOCK = const(260)
 ROW = const(12)
@@ -65,3 +67,5 @@ class Feed:
                 m = n - done
                 _rest_rows(window, self._noise_at + index, m, self._after)
             done += m
+        if vibration.motor:
+            vibration.motor.shake(self.rows, first, n, self.starts_us, self.rate_hz)
