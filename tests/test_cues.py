@@ -516,7 +516,7 @@ def undisturbed(short_walk, tmp_path_factory):
 
 
 # The motor at 80 % of 3.3 V turns at 0.88 of its rated speed. 208 Hz is twice the sample rate: it looks like a
-# displacement that stays; half the roll-off: a filter of the first order at the same frequency.
+# displacement that stays.
 @pytest.mark.parametrize("running_hz", [150, 175, 206.5, 208])
 @pytest.mark.parametrize("axes", [(0, 1), (1, 2)])
 def test_cues_shake_the_sensor_and_change_no_step(short_walk, undisturbed, tmp_path, running_hz, axes):
