@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import shutil
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from firmware import steplog
 from firmware.charge import charge_percent
+from firmware.gait.mounting import Mounting
 from firmware.link import packets, protocol
 from firmware.link.bonds import LIMIT, Bonds
 from firmware.link.windows import TRUST_MS, WINDOW_MS
@@ -45,6 +47,10 @@ from retrostep.board.radio import STANDIN, Air, BoardRadio, aioble_files
 from retrostep.radio_bench import installed_files
 
 FOUR_PER_INTERVAL = 4
+CADENCE = "00002a53-0000-1000-8000-00805f9b34fb"
+CADENCE_FEATURE = "00002a54-0000-1000-8000-00805f9b34fb"
+MODEL_NUMBER = "00002a24-0000-1000-8000-00805f9b34fb"
+NOTIFIED = (packets.DATA, packets.LIVE, CADENCE)
 
 
 @pytest.fixture(scope="session")
@@ -346,6 +352,125 @@ def test_ble_tells_steps_live_to_a_host_that_asks(image, air, tmp_path):
         desk.over(watch)
     assert {step.direction for step in steps} == {"forward"}
     assert len(steps) >= 4
+
+
+def test_ble_fitness_app_that_is_trusted_gets_cadence_and_a_simple_app_the_live_steps(image, air, tmp_path):
+    walk = Walk(seed=3).stand(8).walk("forward", seconds=25).stand(3).recording("waist")
+    board_radio = BoardRadio(air)
+    told = {uuid: [] for uuid in NOTIFIED}
+    read = {}
+
+    async def listen(desk):
+        device = await radio.find(None, 2.0, desk.backend)
+        async with BleakClient(device, backend=desk.backend.client) as client:
+            for uuid, values in told.items():
+                await client.start_notify(uuid, lambda _, data, to=values: to.append(bytes(data)))
+            await asyncio.sleep(6)
+            for uuid in (packets.SETTINGS, CADENCE_FEATURE, MODEL_NUMBER):
+                read[uuid] = bytes(await client.read_gatt_char(uuid))
+
+    with VirtualBoard(image, speed=0, radio=board_radio, walk=walk.samples) as board:
+        desk = Desk(board, board_radio, Laptop(air), tmp_path)
+        board.advance(1)
+        desk.hold()
+        desk.pair()
+        board.advance(6)
+        asyncio.run(listen(desk))
+    # Nobody has asked for live messages between the answers.
+    assert told[packets.DATA] == []
+    assert {message[0] for message in told[packets.LIVE]} == {protocol.LIVE_STEP}
+    assert len(told[packets.LIVE]) >= 4
+    per_min = [measurement[3] for measurement in told[CADENCE]]
+    assert len(per_min) >= 4 and 90 < max(per_min) < 140
+    assert json.loads(read[packets.SETTINGS])["placement"] == "waist"
+    assert (read[CADENCE_FEATURE], read[MODEL_NUMBER]) == (b"\0\0", b"Retrostep")
+
+
+def test_ble_pairing_that_fails_ends_within_two_seconds_on_both_sides(desk, image):
+    desk.hold()
+
+    async def fail():
+        device = await radio.find(None, 2.0, desk.backend)
+        gone = asyncio.Event()
+        async with BleakClient(
+            device, disconnected_callback=lambda _: gone.set(), backend=desk.backend.client
+        ) as client:
+            await desk.laptop.refuse_to_pair()
+            began = time.monotonic()
+            with pytest.raises(BleakError):
+                await client.pair()
+            refused_s = time.monotonic() - began
+            await asyncio.wait_for(gone.wait(), 5)
+            return refused_s, time.monotonic() - began
+
+    refused_s, gone_s = asyncio.run(fail())
+    assert refused_s < 2 and gone_s < 2
+    # The window is still open: nobody has paired in it.
+    other = Laptop(desk.laptop.air, "D0:00:00:00:00:05")
+    desk.pair(backend=Backend(other.client, other.scanner))
+    assert bonded_peers(image_of_running(desk, image)) == 1
+
+
+def test_ble_flood_of_requests_is_answered_later_and_costs_only_its_own_link(desk):
+    desk.hold()
+    desk.pair()
+
+    async def flood(transport):
+        link = Link(transport)
+        began = time.monotonic()
+        for _ in range(100):
+            await link.identify()
+        return time.monotonic() - began
+
+    # Fifty at once, then fifty a second.
+    assert 0.8 < desk.over(flood) < 5
+    assert desk.sync().records > 200
+
+
+def test_ble_window_after_a_walk_serves_the_bonded_host_and_pairs_nobody(image, air, tmp_path):
+    flash_image.install(image, [(settings_of(tmp_path, radio_after_walk_min=1), "/settings.json")])
+    walk = Walk(seed=3).stand(200).walk("forward", seconds=80).stand(30).recording("waist")
+    board_radio = BoardRadio(air)
+    with VirtualBoard(image, speed=0, radio=board_radio, walk=walk.samples) as board:
+        desk = Desk(board, board_radio, Laptop(air), tmp_path)
+        board.advance(1)
+        desk.hold()
+        desk.pair()
+        board.advance(180)
+        assert heard(desk) == []
+        board.advance(175)
+        assert len(heard(desk)) == 1
+        with pytest.raises(LinkError):
+            desk.pair(backend=stranger(air))
+        assert desk.sync().records > 200
+        board.advance(100)
+        assert heard(desk) == []
+
+
+def test_ble_sync_that_waits_finds_the_next_window(desk, tmp_path, monkeypatch):
+    monkeypatch.setattr("retrostep.commands.radio.BACKEND", desk.backend)
+    desk.hold()
+    desk.pair()
+    desk.board.advance(130)
+    assert heard(desk) == []
+    soon = threading.Timer(2.0, desk.hold)
+    soon.start()
+    done = CliRunner().invoke(
+        app, ["sync", "--wait", "--timeout", "60", "--db", str(tmp_path / "wait.sqlite3"), "--json"]
+    )
+    soon.join()
+    assert json.loads(done.stdout)["records"] > 200, done.output
+    assert "waiting for the device's next window" in done.stderr
+    desk.board.advance(130)
+    done = CliRunner().invoke(app, ["sync", "--wait", "--timeout", "1", "--db", str(tmp_path / "w")])
+    assert isinstance(done.exception, DeviceNotFound)
+
+
+def settings_of(folder, **changes):
+    """The settings file of a calibrated device, with changes."""
+    path = folder / "settings.json"
+    path.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex(), **changes}))
+    return path
 
 
 def test_ble_without_aioble_is_off_and_the_cable_goes_on(tmp_path, air):

@@ -33,6 +33,7 @@ from retrostep.commands import (
     settings,
     test3m,
     train,
+    watch,
     wifi,
 )
 
@@ -77,6 +78,7 @@ for module in (
     radio,
     bonds,
     settings,
+    watch,
     test3m,
     report,
     export,

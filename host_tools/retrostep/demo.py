@@ -35,7 +35,7 @@ from retrostep.commands.device import sync_with_bar
 from retrostep.commands.radio import over_radio
 from retrostep.device_tree import device_files, use_device_code
 from retrostep.history import read_history
-from retrostep.link import Link, LiveStep
+from retrostep.link import Link, LiveCue, LiveStep
 from retrostep.periods import days
 from retrostep.radio import Backend
 from retrostep.recording import Recording
@@ -104,8 +104,10 @@ class View:
     motor_percent: int = 0
     buzzes: list[float] = field(default_factory=list)
 
-    def on_step(self, step: LiveStep) -> None:
-        """A settled step came over the link."""
+    def on_live(self, step: LiveStep | LiveCue) -> None:
+        """A settled step came over the link. (Cues are seen at the motor.)"""
+        if isinstance(step, LiveCue):
+            return
         self.counts[step.direction] += 1
         self.recent = [*self.recent, step][-_RECENT_STEPS:]
 
@@ -144,7 +146,7 @@ def device_settings(recording: Recording) -> dict[str, Any]:
 async def _watch(board: VirtualBoard, view: View, speed: float, refresh: Callable[[], None]) -> None:
     """Let the board walk, frame by frame, until the walk is over."""
     transport = BoardSerial(board)
-    link = Link(transport, view.on_step)
+    link = Link(transport, view.on_live)
     # Until the app runs.
     board.advance(START_S)
     await link.live(True)

@@ -26,7 +26,7 @@ use_device_code()
 from firmware import steplog, steplog_decoder, walktest  # noqa: E402
 from firmware.calibration import STATES  # noqa: E402
 from firmware.link import protocol  # noqa: E402
-from firmware.steplog import DIRECTIONS  # noqa: E402
+from firmware.steplog import DIRECTIONS, PATTERNS  # noqa: E402
 
 ANSWER_TIMEOUT_S = 3.0
 TRIES = 3
@@ -87,6 +87,14 @@ class LiveStep:
     direction: str
     confidence: float
     stability: int | None
+
+
+@dataclass(frozen=True)
+class LiveCue:
+    """A vibration pattern that the wearer felt, for what happened at that uptime."""
+
+    uptime_s: float
+    pattern: str
 
 
 @dataclass(frozen=True)
@@ -191,17 +199,17 @@ def _named(names: tuple[str, ...], index: int) -> str:
 
 
 class Link:
-    """Requests to one device. on_live_step is called for every LIVE_STEP that comes in while waiting."""
+    """Requests to one device. on_live and on_raw are called for what comes unasked while waiting."""
 
     def __init__(
         self,
         transport: Transport,
-        on_live_step: Callable[[LiveStep], None] | None = None,
+        on_live: Callable[[LiveStep | LiveCue], None] | None = None,
         on_raw: Callable[[RawBlock | Mark], None] | None = None,
         utc_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._transport = transport
-        self._on_live_step = on_live_step
+        self.on_live = on_live
         self._on_raw = on_raw
         self._utc_ms = utc_ms
         self._tag = 0
@@ -246,6 +254,11 @@ class Link:
         """Hand on a message that answers no request; True if it was one."""
         if code == protocol.LIVE_STEP:
             self._live_step(content)
+        elif code == protocol.LIVE_CUE:
+            if self.on_live is not None:
+                with _reading():
+                    at_cs, pattern = protocol.unpack("<IB", content)
+                self.on_live(LiveCue(at_cs / 100, _named(PATTERNS, pattern)))
         elif code == protocol.RAW_BLOCK:
             if self._on_raw is not None:
                 with _reading():
@@ -261,11 +274,11 @@ class Link:
         return True
 
     def _live_step(self, content: bytes) -> None:
-        if self._on_live_step is None:
+        if self.on_live is None:
             return
         with _reading():
             at_cs, direction, confidence, stability = protocol.unpack("<IBBB", content)
-        self._on_live_step(
+        self.on_live(
             LiveStep(
                 at_cs / 100,
                 _named(DIRECTIONS, direction),

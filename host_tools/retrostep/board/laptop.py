@@ -80,6 +80,21 @@ class Laptop:
             )
         return self._radio.device
 
+    async def refuse_to_pair(self) -> None:
+        """From now on, say no in the middle of every pairing."""
+
+        class Refusing(pairing.PairingDelegate):
+            async def confirm(self, auto: bool = False) -> bool:
+                return False
+
+        async def refuse() -> None:
+            device = await self.device()
+            device.pairing_config_factory = lambda connection: pairing.PairingConfig(
+                sc=True, mitm=False, bonding=True, delegate=Refusing()
+            )
+
+        await self.run(refuse())
+
     async def switch_off(self) -> None:
         """Take the adapter out of the air; it comes back, with its bonds, when it is used again."""
 

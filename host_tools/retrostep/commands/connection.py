@@ -11,6 +11,7 @@ import typer
 from retrostep import cable
 from retrostep.commands.radio import over_radio
 from retrostep.link import Link
+from retrostep.radio import SCAN_S
 
 Result = TypeVar("Result")
 PORT = typer.Option(None, "--port", "-p", help="Serial port of the device (`retrostep ports` lists them).")
@@ -30,13 +31,20 @@ def over_cable(port: str, work: Callable[[Link], Awaitable[Result]]) -> Result:
 
 
 def over_link(
-    port: str | None, by_radio: bool, address: str | None, work: Callable[[Link], Awaitable[Result]]
+    port: str | None,
+    by_radio: bool,
+    address: str | None,
+    work: Callable[[Link], Awaitable[Result]],
+    wait_s: float = SCAN_S,
 ) -> Result:
-    """Run `work` on a device's link, over what PORT, RADIO and ADDRESS were given. Raises LinkError."""
+    """Run `work` on a device's link, over what PORT, RADIO and ADDRESS were given. Raises LinkError.
+
+    wait_s: how long to look for a device by Bluetooth.
+    """
     by_radio = by_radio or address is not None
     if by_radio == (port is not None):
         raise typer.BadParameter(
             "give either a serial port (--port PORT) or Bluetooth (--radio, or --address ADDRESS)",
             param_hint="--port",
         )
-    return over_radio(address, work) if port is None else over_cable(port, work)
+    return over_radio(address, work, wait_s=wait_s) if port is None else over_cable(port, work)

@@ -21,10 +21,12 @@ from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
 from retrostep.commands.mqtt import publish_all
 from retrostep.commands.reading import DB
 from retrostep.link import CalibrationFailed, CalibrationState, Link, Refused, protocol
+from retrostep.radio import SCAN_S
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
 
 ERASE_TRIES = 3
+FOR_EVER_S = 365 * 86_400.0
 
 
 def sync_with_bar(
@@ -110,6 +112,14 @@ def register(app: typer.Typer) -> None:
         port: str | None = PORT,
         radio: bool = RADIO,
         address: str | None = ADDRESS,
+        wait: bool = typer.Option(False, "--wait", "-w", help="By Bluetooth, at the device's next window."),
+        timeout: float = typer.Option(
+            FOR_EVER_S,
+            "--timeout",
+            min=1,
+            show_default="none",
+            help="With --wait: give up after so many seconds.",
+        ),
         db: Path | None = DB,
         to_mqtt: bool = typer.Option(
             False, "--mqtt", help="Publish what is new afterwards, as `retrostep mqtt`."
@@ -117,8 +127,22 @@ def register(app: typer.Typer) -> None:
         as_json: bool = JSON,
     ) -> None:
         """Pull the device's log into the database, tell it the time, acknowledge what is stored."""
+        console = Console(stderr=True)
+        wait_s = SCAN_S
+        if wait:
+            if port is not None:
+                raise typer.BadParameter("a cable needs no waiting", param_hint="--wait")
+            radio = True
+            wait_s = timeout
+            limit = "Ctrl-C ends it" if timeout == FOR_EVER_S else f"for {timeout:g} s at most"
+            console.print(
+                "waiting for the device's next window, "
+                f"{limit}: it opens after a walk (setting radio_after_walk_min), every radio_every_min, "
+                "or when the button is held for 3 s"
+            )
         with Store(db or default_path()) as store:
-            result = sync_with_bar(partial(over_link, port, radio, address), store, Console(stderr=True))
+            over = partial(over_link, port, radio, address, wait_s=wait_s)
+            result = sync_with_bar(over, store, console)
             published = publish_all(store) if to_mqtt else []
         if as_json:
             print(json.dumps(result.__dict__))

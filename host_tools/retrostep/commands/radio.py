@@ -24,12 +24,16 @@ def over_radio(
     work: Callable[[Link], Awaitable[Result]],
     pair: bool = False,
     backend: radio.Backend | None = None,
+    wait_s: float = radio.SCAN_S,
 ) -> Result:
-    """Find the device at `address` (None: any), connect, run `work` on its link, disconnect. Raises LinkError."""
+    """Find the device at `address` (None: any), connect, run `work` on its link, disconnect. Raises LinkError.
+
+    wait_s: how long to look for it.
+    """
     through = backend or BACKEND
 
     async def _run() -> Result:
-        device = await radio.find(address, backend=through)
+        device = await radio.find(address, wait_s, through)
         async with radio.RadioTransport(device, through, pair) as transport:
             return await work(Link(transport))
 
