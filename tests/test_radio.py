@@ -24,7 +24,7 @@ from retrostep import radio
 from retrostep.board import BoardError, VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.cli import app
-from retrostep.link import Link, LinkError, TrustedHosts
+from retrostep.link import Link, LinkError, TrustedHosts, decode_fields
 from retrostep.radio import Backend, DeviceNotFound, LinkLost
 from retrostep.walker import Walk
 
@@ -143,7 +143,7 @@ def test_ble_status_can_be_read_by_a_bonded_host_and_says_what_the_status_reques
         device = await radio.find(None, 2.0, desk.backend)
         async with BleakClient(device, backend=desk.backend.client) as client:
             await asyncio.sleep(0.2)
-            return protocol.decode_fields(bytes(await client.read_gatt_char(packets.STATUS)))
+            return decode_fields(bytes(await client.read_gatt_char(packets.STATUS)))
 
     status = asyncio.run(read())
     assert status["device_id"] == desk.board.unique_id.hex()

@@ -14,7 +14,7 @@ from firmware.link.session import LIVE_LEASE_MS, Session
 from firmware.logbook import Logbook
 from retrostep.cable import CableTransport
 from retrostep.history import read_history
-from retrostep.link import Link, LinkError, NoAnswer, Refused
+from retrostep.link import Busy, Link, LinkError, NoAnswer, Refused, decode_fields
 from retrostep.periods import days
 from retrostep.store import Store, StoreError
 from retrostep.stretches import stretches_of
@@ -347,7 +347,7 @@ def test_unknown_status_fields_are_skipped():
         + bytes([200, 3, 1, 2, 3])
         + protocol.encode_fields({"uptime_s": 5})
     )
-    assert protocol.decode_fields(body) == {"board": "x", "uptime_s": 5}
+    assert decode_fields(body) == {"board": "x", "uptime_s": 5}
 
 
 def test_text_on_the_line_is_no_message_and_damage_is_noticed():
@@ -377,3 +377,27 @@ def test_at_most_thirty_seconds_of_steps_wait_in_ram(device):
         if kind == steplog.STEPS
     )
     assert 500 - stored <= 30_000 // 510 + 1
+
+
+def test_a_device_that_is_busy_is_asked_again_and_told_of_if_it_stays_so(device, monkeypatch):
+    monkeypatch.setattr("retrostep.link.BUSY_PAUSE_S", 0.0)
+
+    class Cramped(Joined):
+        """A device whose heap has no room for the first answers."""
+
+        def __init__(self, session, refusals):
+            super().__init__(session)
+            self._refusals = refusals
+
+        async def send(self, message):
+            if self._refusals:
+                self._refusals -= 1
+                busy = bytes([protocol.ERROR_BUSY]) + b"too little memory just now"
+                await self._deliver(protocol.message(protocol.ERROR, message[1], busy))
+            else:
+                await super().send(message)
+
+    device.walk(100)
+    assert asyncio.run(Link(Cramped(device.session, 2)).status())["board"] == "xiao_esp32s3"
+    with pytest.raises(Busy, match="too little memory"):
+        asyncio.run(Link(Cramped(device.session, 3)).status())

@@ -69,6 +69,8 @@ ERROR = 0xFF
 ERROR_UNKNOWN = 1
 ERROR_MALFORMED = 2
 ERROR_REFUSED = 3
+# Ask again a moment later.
+ERROR_BUSY = 4
 
 CALIBRATE_ASK, CALIBRATE_START, CALIBRATE_CANCEL, CALIBRATE_CONFIRM = range(4)
 WALK_TEST_ASK, WALK_TEST_START, WALK_TEST_CANCEL = range(3)
@@ -164,23 +166,3 @@ def encode_fields(values):
     if len(parts) != len(values):
         raise KeyError("status: expected names of FIELDS, got %s" % ", ".join(values))
     return b"".join(parts)
-
-
-def decode_fields(body):
-    """The dict that encode_fields() took; unknown keys are skipped. Raises MessageMalformed."""
-    values = {}
-    known = {key: (name, layout) for key, name, layout in FIELDS}
-    at = 0
-    while at < len(body):
-        if at + 2 > len(body) or at + 2 + body[at + 1] > len(body):
-            raise MessageMalformed("fields: the last of %d bytes is cut off at %d" % (len(body), at))
-        key, length = body[at], body[at + 1]
-        data = bytes(body[at + 2 : at + 2 + length])
-        at += 2 + length
-        if key in known:
-            name, layout = known[key]
-            if layout is None:
-                values[name] = data.decode()
-            else:
-                values[name] = unpack(layout, data)[0]
-    return values

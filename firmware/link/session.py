@@ -75,7 +75,7 @@ class Session:
             return
         except MemoryError:
             gc.collect()
-            await self._refuse(send, tag, protocol.ERROR_REFUSED, "too little memory just now: ask again")
+            await self._refuse(send, tag, protocol.ERROR_BUSY, "too little memory just now")
             return
         except (OSError, JournalFull) as full:
             self._device.logbook.write_failures += 1

@@ -30,6 +30,7 @@ from firmware.steplog import DIRECTIONS, PATTERNS  # noqa: E402
 
 ANSWER_TIMEOUT_S = 3.0
 TRIES = 3
+BUSY_PAUSE_S = 0.3
 CLOCK_TRIES = 5
 # Status fields that no sync can do without.
 _ALWAYS_TOLD = (
@@ -54,6 +55,10 @@ class NoAnswer(LinkError):
 
 class Refused(LinkError):
     """The device answered with an error."""
+
+
+class Busy(Refused):
+    """The device could not answer just now, whatever was tried."""
 
 
 class AnswerUnreadable(LinkError):
@@ -198,6 +203,26 @@ def _named(names: tuple[str, ...], index: int) -> str:
     return names[index] if index < len(names) else f"number {index}"
 
 
+def decode_fields(body: bytes) -> dict[str, Any]:
+    """The dict that protocol.encode_fields() took; unknown keys are skipped. Raises MessageMalformed."""
+    values: dict[str, Any] = {}
+    known = {key: (name, layout) for key, name, layout in protocol.FIELDS}
+    at = 0
+    while at < len(body):
+        if at + 2 > len(body) or at + 2 + body[at + 1] > len(body):
+            raise protocol.MessageMalformed(f"fields: the last of {len(body)} bytes is cut off at {at}")
+        key, length = body[at], body[at + 1]
+        data = bytes(body[at + 2 : at + 2 + length])
+        at += 2 + length
+        if key in known:
+            name, layout = known[key]
+            if layout is None:
+                values[name] = data.decode()
+            else:
+                values[name] = protocol.unpack(layout, data)[0]
+    return values
+
+
 class Link:
     """Requests to one device. on_live and on_raw are called for what comes unasked while waiting."""
 
@@ -239,6 +264,8 @@ class Link:
                 continue
             if code == protocol.ERROR:
                 reason = bytes(content[1:]).decode(errors="replace")
+                if content[:1] == bytes([protocol.ERROR_BUSY]):
+                    raise Busy(f"{self._transport.name} refused: {reason}; ask again, or restart it")
                 raise Refused(f"{self._transport.name} refused: {reason}")
             answers.append((code, content))
             if code == last:
@@ -288,20 +315,24 @@ class Link:
         )
 
     async def _ask(self, opcode: int, body: bytes = b"") -> bytes:
-        """The body of the answer to one request, which is sent again on silence."""
+        """The body of the answer to one request, which is sent again on silence, or where the device was busy."""
+        failure: LinkError | None = None
         for _ in range(TRIES):
             tag = await self._request(opcode, body)
             try:
                 return (await self._collect(tag, opcode | protocol.ANSWER))[-1][1]
             except asyncio.TimeoutError:
                 continue
-        raise self._silence()
+            except Busy as busy:
+                failure = busy
+                await asyncio.sleep(BUSY_PAUSE_S)
+        raise failure or self._silence()
 
     async def status(self) -> dict[str, Any]:
         """The device's fields (names as in protocol.FIELDS). Raises LinkError."""
         body = await self._ask(protocol.STATUS)
         with _reading():
-            status = protocol.decode_fields(body)
+            status = decode_fields(body)
         version = status.get("protocol_version")
         if version != protocol.PROTOCOL_VERSION:
             raise LinkError(
@@ -334,6 +365,10 @@ class Link:
                 answers = await self._collect(tag, protocol.END)
             except asyncio.TimeoutError:
                 tag = None
+                continue
+            except Busy as busy:
+                failure, tag = busy, None
+                await asyncio.sleep(BUSY_PAUSE_S)
                 continue
             with _reading():
                 following, more, sent = protocol.unpack("<IBI", answers[-1][1])

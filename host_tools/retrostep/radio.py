@@ -128,7 +128,7 @@ class RadioTransport:
 
     async def __aenter__(self) -> RadioTransport:
         try:
-            await self._client.connect()
+            await self._connect()
         except (BleakError, OSError, asyncio.TimeoutError) as error:
             raise LinkLost(
                 f"{self.name} did not accept a connection: {error or 'no answer'}. If it was paired with this "
@@ -146,6 +146,17 @@ class RadioTransport:
             await self._leave()
             raise LinkLost(f"{self.name} was lost while connecting: {error}; try again") from error
         return self
+
+    async def _connect(self) -> None:
+        try:
+            await self._client.connect()
+        except (BleakError, OSError, asyncio.TimeoutError):
+            if not self._pair:
+                raise
+            # A bond that the device has lost is in the way of a new one.
+            with contextlib.suppress(LinkError):
+                await self.forget()
+            await self._client.connect()
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         if self._pair and kind is not None and issubclass(kind, LinkError):
