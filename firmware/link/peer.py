@@ -26,7 +26,7 @@ class PeerGone(Exception):
 class Peer:
     """handle: the stack's number of the connection. now_ms: uptime function. connection: aioble's, once it is known.
 
-    trusted: see radio.py. refused: to be sent away. leaving: refused, but an answer may still be on its way.
+    trusted: see trust.py. refused: to be sent away. leaving: refused, but an answer may still be on its way.
     """
 
     def __init__(self, handle, now_ms):

@@ -4,12 +4,11 @@ In a window (windows.py says when) the device advertises. In one of WINDOW_MS a 
 Just Works, bonded), one host a window; in one of QUIET_WINDOW_MS nobody can. After a link to a bonded host has ended,
 the device advertises for RESUME_MS more, so that a dropped sync can go on; nobody can pair then either.
 
-Who is trusted: a peer whose link is encrypted, and which either paired in the window or proved that it holds the keys
-of a stored bond. Requests of anybody else are not answered, the status is empty, and the link is ended after
-TRUST_MS. An attempt to pair outside the window, and one that fails, end the link at once.
+Requests of a peer that is not trusted (trust.py) are not answered, the status is empty, and its link is ended after
+TRUST_MS, or at once where it was refused.
 
 Without aioble, or whatever else the radio does, it stays off, says so, and everything else runs. Cut into modules of
-such a size (gatt.py, peer.py) that a small heap in use can load one after the other.
+such a size (gatt.py, peer.py, trust.py) that a small heap in use can load one after the other.
 """
 
 import asyncio
@@ -21,7 +20,8 @@ from micropython import const
 
 from firmware.link import packets, protocol
 from firmware.link.cadence import Cadence
-from firmware.link.peer import MTU, Peer, PeerGone
+from firmware.link.peer import MTU, PeerGone
+from firmware.link.trust import Trust
 from firmware.link.windows import IDLE_MS, QUIET_WINDOW_MS, RESUME_MS, TRUST_MS, WINDOW_MS
 
 _ADVERTISE_US = const(250_000)
@@ -29,10 +29,6 @@ _LAST_WORD_MS = const(100)
 _MAX_VALUE_BYTES = const(512)
 _COLLECT_EVERY_BYTES = const(4096)
 
-# Events of MicroPython's `bluetooth`, and the kinds of secrets that make a bond: how a peer knows us, and we it.
-_CENTRAL_CONNECT, _CENTRAL_DISCONNECT = const(1), const(2)
-_MTU_EXCHANGED, _ENCRYPTION_UPDATE, _GET_SECRET, _SET_SECRET = const(21), const(28), const(29), const(30)
-_OUR_SECURITY, _PEER_SECURITY = const(1), const(2)
 _NO_INPUT_OUTPUT = const(3)
 
 
@@ -41,15 +37,13 @@ class RadioLink:
 
     def __init__(self, device, bonds, now_ms, play):
         self._device = device
-        self._bonds = bonds
         self._now_ms = now_ms
         self._play = play
-        self._pairing_until_ms = 0
         self._advertise_until_ms = 0
-        self._peer = None
         self._services = None
         self._wanted = asyncio.Event()
         self._changed = asyncio.ThreadSafeFlag()
+        self._trust = Trust(bonds, now_ms, self._changed)
         self._aioble = None
         self._on = False
         steps_per_contact = 2 if device.settings["placement"] == "shoe" else 1
@@ -60,7 +54,7 @@ class RadioLink:
         until_ms = self._now_ms() + (WINDOW_MS if pairing else QUIET_WINDOW_MS)
         self._advertise_until_ms = max(self._advertise_until_ms, until_ms)
         if pairing:
-            self._pairing_until_ms = until_ms
+            self._trust.pairing_until_ms = until_ms
         if not self._on:
             self._wanted.set()
         elif pairing:
@@ -71,16 +65,9 @@ class RadioLink:
         """Whether it is on, or about to be."""
         return self._on or self._wanted.is_set()
 
-    @property
-    def _may_pair(self):
-        return self._now_ms() < self._pairing_until_ms
-
     def dismiss(self, bond):
         """A host's bond was removed: end its link, if it has one."""
-        peer = self._peer
-        if peer is not None and peer.bond == bond:
-            peer.refused = peer.leaving = True
-            self._changed.set()
+        self._trust.dismiss(bond)
 
     # -- what depends on more than aioble documents (and _protect() of gatt.py) ----------------------------
 
@@ -106,58 +93,8 @@ class RadioLink:
             return False
         # Before anything switches the radio on: aioble.security, where it is installed, registers a handler for
         # the same secrets then, and the first one to answer counts.
-        core.register_irq_handler(self._on_event, None)
+        core.register_irq_handler(self._trust.on_event, None)
         self._aioble = aioble
-        return True
-
-    def _on_event(self, event, data):
-        """What aioble does not answer or tell: secrets, encryption, MTU. Runs as an interrupt does: briefly."""
-        peer = self._peer
-        if event == _GET_SECRET:
-            kind, index, key = data
-            key = None if key is None else bytes(key)
-            value = self._bonds.get(kind, index, key)
-            if value is not None and key is not None and kind == _OUR_SECURITY and peer is not None:
-                peer.knows_secret = True
-                peer.bond = key
-            return value
-        if event == _SET_SECRET:
-            kind, key, value = data
-            return self._keep_secret(kind, bytes(key), None if value is None else bytes(value))
-        if event == _CENTRAL_CONNECT:
-            self._peer = Peer(data[0], self._now_ms)
-        elif peer is None or data[0] != peer.handle:
-            return None
-        elif event == _CENTRAL_DISCONNECT:
-            peer.gone = True
-            self._peer = None
-            self._changed.set()
-        elif event == _MTU_EXCHANGED:
-            peer.mtu = data[1]
-        elif event == _ENCRYPTION_UPDATE:
-            _, encrypted, _, bonded, _ = data
-            if not encrypted:
-                # A pairing, or the proof of a bond, has failed.
-                peer.refused = True
-            peer.trusted = bool(encrypted and bonded and (peer.knows_secret or self._may_pair))
-            self._changed.set()
-        return None
-
-    def _keep_secret(self, kind, key, value):
-        """Keep (or forget, if value is None) a secret of the stack's; bonds only in the window."""
-        peer = self._peer
-        if kind in (_OUR_SECURITY, _PEER_SECURITY):
-            if not self._may_pair:
-                if peer is not None:
-                    peer.trusted = False
-                    peer.refused = True
-                    self._changed.set()
-                return False
-            if peer is not None and value is not None:
-                peer.bond = key
-                peer.paired_until_ms = self._pairing_until_ms
-        self._bonds.put(kind, key, value)
-        self._changed.set()
         return True
 
     # -- windows and links ------------------------------------------------------------------------------
@@ -192,7 +129,7 @@ class RadioLink:
             self._services = self._register(aioble)
             await self._serve(aioble)
         finally:
-            self._peer = self._services = None
+            self._trust.peer = self._services = None
             self.close()
 
     def _register(self, aioble):
@@ -206,7 +143,7 @@ class RadioLink:
 
     async def _serve(self, aioble):
         """Advertise and attend to one link after the other, until the window is over."""
-        if self._may_pair:
+        if self._trust.may_pair:
             self._play("pairing_open")
         answering = asyncio.create_task(self._answer_requests())
         try:
@@ -226,7 +163,7 @@ class RadioLink:
 
     async def _attend(self, connection):
         """One link, from its begin to its end."""
-        peer = self._peer
+        peer = self._trust.peer
         if peer is None:
             # It has ended already.
             return
@@ -234,7 +171,7 @@ class RadioLink:
         trust_due_ms = self._now_ms() + TRUST_MS
         told = False
         while not peer.gone:
-            self._save_bonds()
+            self._trust.save()
             due_ms = peer.heard_ms + IDLE_MS if peer.trusted else trust_due_ms
             if peer.refused or self._now_ms() >= due_ms:
                 print("radio: a peer was sent away:", "idle" if peer.served else "not bonded")
@@ -252,11 +189,9 @@ class RadioLink:
                 await asyncio.wait_for_ms(self._changed.wait(), max(due_ms - self._now_ms(), 1))
             except asyncio.TimeoutError:
                 pass
-        self._save_bonds()
+        self._trust.save()
         self._show(False)
-        if peer.paired_until_ms == self._pairing_until_ms:
-            # One window makes one bond.
-            self._pairing_until_ms = 0
+        self._trust.ended(peer)
         if told:
             self._advertise_until_ms = max(self._advertise_until_ms, self._now_ms() + RESUME_MS)
 
@@ -276,12 +211,6 @@ class RadioLink:
         except (asyncio.TimeoutError, OSError) as error:
             print("radio: the link did not end (%r)" % error)
 
-    def _save_bonds(self):
-        try:
-            self._bonds.save()
-        except OSError as full:
-            print("radio: the bond holds until the next reset; it could not be stored:", full)
-
     # -- messages ---------------------------------------------------------------------------------------
 
     async def _answer_requests(self):
@@ -289,7 +218,7 @@ class RadioLink:
         services = self._services
         while True:
             connection, packet = await services.request.written()
-            peer = self._peer
+            peer = self._trust.peer
             if peer is not None:
                 await peer.pace()
             # A write of a link that is gone meanwhile must not be answered to the next one.
@@ -300,7 +229,7 @@ class RadioLink:
             if message is None:
                 continue
             # A host that has had an answer counts on its bond.
-            self._save_bonds()
+            self._trust.save()
             try:
                 session = peer.open_session(self._device)
                 await session.handle(message, lambda answer, peer=peer: peer.send(services.data, answer))
@@ -314,7 +243,7 @@ class RadioLink:
 
     def live(self, message):
         """Tell a trusted host of a step or a cue, if it wants to know."""
-        peer = self._peer
+        peer = self._trust.peer
         if peer is not None and peer.served:
             # Updates go to those who have subscribed.
             self._services.live.write(message, send_update=True)
@@ -323,5 +252,5 @@ class RadioLink:
 
     def tell_cadence(self):
         """Tell a trusted app the cadence, if it wants to know."""
-        if self._peer is not None and self._peer.served:
+        if self._trust.peer is not None and self._trust.peer.served:
             self._services.cadence.write(self.cadence.measurement(self._now_ms()), send_update=True)

@@ -88,6 +88,9 @@ class Windows:
             threshold = gc.threshold()
             gc.threshold(_COLLECT_EVERY_BYTES)
             try:
+                for name in ("packets", "cadence", "peer", "trust"):
+                    __import__("firmware.link." + name)
+                    gc.collect()
                 from firmware.link.radio import RadioLink
 
                 self._radio = RadioLink(self._device, self._load_bonds(), self._now_ms, self._play)

@@ -173,23 +173,24 @@ async def _watch(board: VirtualBoard, view: View, speed: float, refresh: Callabl
 
 @dataclass
 class RadioKit:
-    """What syncing by Bluetooth takes: the board's radio, the files it needs, the virtual laptop's Bluetooth."""
+    """What syncing by Bluetooth takes: the board's radio, the device's files with aioble, the virtual laptop's Bluetooth."""
 
     board_radio: BoardRadio
     files: list[tuple[Path, str]]
     laptop: Backend
 
 
-def _radio_kit(stack: contextlib.ExitStack) -> RadioKit | None:
-    """A kit whose air lasts as long as `stack`; None where the Bluetooth stack can't run (before Python 3.11)."""
+def _radio_kit(stack: contextlib.ExitStack, folder: Path) -> RadioKit | None:
+    """A kit whose air lasts as long as `stack`, with files in `folder`; None where the Bluetooth stack can't run (before Python 3.11)."""
     if importlib.util.find_spec("bumble") is None:
         return None
     from retrostep.board.laptop import Laptop
-    from retrostep.board.radio import Air, BoardRadio, aioble_files
+    from retrostep.board.radio import Air, BoardRadio
+    from retrostep.radio_bench import installed_files
 
     air = stack.enter_context(Air(PACKETS_PER_INTERVAL))
     laptop = Laptop(air)
-    return RadioKit(BoardRadio(air), aioble_files(), Backend(laptop.client, laptop.scanner))
+    return RadioKit(BoardRadio(air), installed_files(folder), Backend(laptop.client, laptop.scanner))
 
 
 def _pull(board: VirtualBoard, kit: RadioKit | None, store: Store, console: Console) -> SyncResult:
@@ -214,12 +215,12 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
         f"Retrostep on the virtual board: {recording.duration_s:.0f} s walk ({kind}), {speed:g} times as fast"
     )
     with tempfile.TemporaryDirectory(prefix="retrostep-demo-") as folder, contextlib.ExitStack() as stack:
-        kit = _radio_kit(stack)
+        kit = _radio_kit(stack, Path(folder) / "compiled")
         image = Path(folder) / "flash.img"
         settings = Path(folder) / "settings.json"
         settings.write_text(json.dumps(device_settings(recording)))
-        libraries = kit.files if kit else []
-        flash_image.create(image, [*device_files(), *libraries, (settings, "/settings.json")])
+        files = kit.files if kit else device_files()
+        flash_image.create(image, [*files, (settings, "/settings.json")])
         view = View(f"Walk ({kind})", recording.duration_s)
         board = VirtualBoard(
             image,

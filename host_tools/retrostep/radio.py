@@ -120,6 +120,7 @@ class RadioTransport:
     def __init__(self, device: BLEDevice, backend: Backend = Backend(), pair: bool = False) -> None:
         self.name = f"{device.name or packets.NAME} ({device.address})"
         self._pair = pair
+        self._entered = False
         self._inbox = packets.Assembler(MAX_ANSWER_BYTES)
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._client = BleakClient(
@@ -145,6 +146,7 @@ class RadioTransport:
         except (BleakError, OSError) as error:
             await self._leave()
             raise LinkLost(f"{self.name} was lost while connecting: {error}; try again") from error
+        self._entered = True
         return self
 
     async def _connect(self) -> None:
@@ -193,7 +195,9 @@ class RadioTransport:
             ) from error
 
     def _on_disconnected(self, client: BleakClient) -> None:
-        self._messages.put_nowait(None)
+        # Not the end of an attempt to connect after which there was another one.
+        if self._entered:
+            self._messages.put_nowait(None)
 
     def _on_packet(self, characteristic: object, packet: bytearray) -> None:
         message = self._inbox.add(packet)

@@ -543,7 +543,9 @@ class BoardRadio:
             )
 
         def on_pairing_failure(reason: Any) -> None:
-            # As NimBLE tells it: an encryption update that says there is none.
+            # As NimBLE tells it: an encryption update that says there is none. Nobody is told of a link that is gone.
+            if self._radio is None or self._radio.device.connections.get(connection.handle) is not connection:
+                return
             self._tell(ENCRYPTION_UPDATE, [connection.handle, False, False, False, 0])
 
         connection.on(Connection.EVENT_DISCONNECTION, on_disconnection)
