@@ -45,7 +45,7 @@ demo: $(READY)  ## the whole chain on the virtual board, no hardware (WALK=FILE:
 
 .PHONY: test
 test: $(READY) $(if $(K),,lint)  ## lint and all tests; K=words picks tests
-	$(BIN)/python -m pytest $(if $(K),-k "$(K)")
+	$(BIN)/python -m pytest $(if $(K),-k "$(K)",-n 2 --dist loadfile)
 
 .PHONY: lint
 lint: $(READY) $(STUBS)  ## ruff and pyright

@@ -116,10 +116,16 @@ def test_resume_keeps_the_state_and_soft_reset_drops_it(mpremote):
 
 
 def test_reset_starts_the_app_again(mpremote, board):
-    boots = sum(event.data.get("cause") == "hard" for event in board.events if event.kind == "boot")
+    def boots():
+        return sum(event.data.get("cause") == "hard" for event in board.events if event.kind == "boot")
+
+    before = boots()
     mpremote("reset")
+    deadline = time.monotonic() + LIMIT_S
+    while boots() == before and time.monotonic() < deadline:
+        time.sleep(0.02)
     board.wait_for_output(b"app ")
-    assert sum(e.data.get("cause") == "hard" for e in board.events if e.kind == "boot") == boots + 1
+    assert boots() == before + 1
 
 
 def test_an_endless_loop_is_interrupted_by_the_next_command(mpremote, board):

@@ -173,7 +173,7 @@ async def _watch(board: VirtualBoard, view: View, speed: float, refresh: Callabl
 
 @dataclass
 class RadioKit:
-    """What syncing by Bluetooth takes: the board's radio, the device's files with aioble, the virtual laptop's Bluetooth."""
+    """What syncing by Bluetooth takes: the board's radio, files with aioble, the virtual laptop's Bluetooth."""
 
     board_radio: BoardRadio
     files: list[tuple[Path, str]]
@@ -181,7 +181,10 @@ class RadioKit:
 
 
 def _radio_kit(stack: contextlib.ExitStack, folder: Path) -> RadioKit | None:
-    """A kit whose air lasts as long as `stack`, with files in `folder`; None where the Bluetooth stack can't run (before Python 3.11)."""
+    """A kit whose air lasts as long as `stack`, with files in `folder`.
+
+    None where the Bluetooth stack can't run (before Python 3.11).
+    """
     if importlib.util.find_spec("bumble") is None:
         return None
     from retrostep.board.laptop import Laptop
