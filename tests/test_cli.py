@@ -159,6 +159,7 @@ def walked(tmp_path_factory):
     [
         (["report", "--db", "{no}"], 1, "no database at"),
         (["status", "--port", "{no}"], 1, "can't be opened"),
+        (["update", "--port", "{no}"], 1, "can't be opened"),
         (["sync"], 2, "give either a serial port"),
         (["replay", "{no}"], 2, "no-such"),
         (["log", "dump", "{no}"], 2, "nothing there"),

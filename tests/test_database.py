@@ -274,8 +274,13 @@ def test_a_file_that_is_no_export_is_refused_by_line(tmp_path, text, says):
 def test_wearers_are_added_assigned_and_listed_by_command(tmp_path):
     db = ("--db", walked(tmp_path / "db.sqlite3"))
     run("wearer", "add", "Ada", "--zone", "Europe/Berlin", *db)
-    run("wearer", "add", "Ben", *db)
+    added = run("wearer", "add", "Ben", *db).stdout
+    # What was Ada's as long as there was nobody else is not to vanish unseen.
+    assert "in nobody's report: abc" in added
+    assert json.loads(run("wearer", "list", "--json", *db).stdout)["worn_by_nobody"] == ["abc"]
+    assert "in nobody's report: abc" in run("wearer", "list", *db).stdout
     run("wearer", "assign", "Ada", "abc", *db)
+    assert "in nobody's report" not in run("wearer", "list", *db).stdout
     run("wearer", "assign", "Ben", "abc", "--since", "2026-06-01", *db)
     ada, ben = json.loads(run("wearer", "list", "--json", *db).stdout)["wearers"]
     assert (ada["name"], ada["zone"], ada["wearings"][0]["since_utc_ms"]) == ("Ada", "Europe/Berlin", None)

@@ -58,9 +58,19 @@ def wearers(store: Store) -> list[Wearer]:
     for row in store.rows("SELECT * FROM wearings ORDER BY device_id, since_utc_ms"):
         worn[row["wearer"]].append(Wearing(row["device_id"], row["since_utc_ms"], row["until_utc_ms"]))
     if len(people) == 1:
-        for row in store.rows("SELECT id FROM devices WHERE id NOT IN (SELECT device_id FROM wearings)"):
-            worn[people[0]["id"]].append(Wearing(row["id"], EVER_UTC_MS, NEVER_UTC_MS))
+        for device_id in _never_assigned(store):
+            worn[people[0]["id"]].append(Wearing(device_id, EVER_UTC_MS, NEVER_UTC_MS))
     return [Wearer(row["id"], row["name"], row["zone"], tuple(worn[row["id"]])) for row in people]
+
+
+def worn_by_nobody(store: Store) -> list[str]:
+    """The devices whose steps are in nobody's report: never assigned, where it is not clear to whom."""
+    return [] if len(wearers(store)) < 2 else _never_assigned(store)
+
+
+def _never_assigned(store: Store) -> list[str]:
+    found = store.rows("SELECT id FROM devices WHERE id NOT IN (SELECT device_id FROM wearings) ORDER BY id")
+    return [row["id"] for row in found]
 
 
 def add_wearer(store: Store, name: str, zone: str | None = None) -> None:

@@ -20,7 +20,15 @@ from retrostep.exchange import export_lines, import_file
 from retrostep.periods import Calendar
 from retrostep.progress import waiting
 from retrostep.store import Store, StoreError, default_path
-from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, add_wearer, assign, find_wearer, wearers
+from retrostep.wearers import (
+    EVER_UTC_MS,
+    NEVER_UTC_MS,
+    add_wearer,
+    assign,
+    find_wearer,
+    wearers,
+    worn_by_nobody,
+)
 
 
 def _day(text: str | None, zone: str | None, otherwise: int) -> int:
@@ -148,12 +156,18 @@ def _register_db(app: typer.Typer) -> None:
         print(f"{records} records of a made-up wearer in {to}; now try `retrostep report --db {to}`")
 
 
+def _tell_nobodys(devices: list[str]) -> None:
+    if devices:
+        print(f"assigned to nobody, so in nobody's report: {', '.join(devices)}")
+
+
 def _register_wearer(app: typer.Typer) -> None:
     @app.command("list")
     def list_command(db: Path | None = DB, as_json: bool = JSON) -> None:
         """Who is in the database, and what they wore when."""
         with Store(db or default_path(), create=False) as store:
             found = wearers(store)
+            nobodys = worn_by_nobody(store)
         if as_json:
             people = [
                 {
@@ -170,7 +184,7 @@ def _register_wearer(app: typer.Typer) -> None:
                 }
                 for one in found
             ]
-            print(json.dumps({"wearers": people}))
+            print(json.dumps({"wearers": people, "worn_by_nobody": nobodys}))
             return
         if not found:
             print(
@@ -188,6 +202,7 @@ def _register_wearer(app: typer.Typer) -> None:
                 since, until = (_shown(at, one.zone) for at in (worn.since_utc_ms, worn.until_utc_ms))
                 table.add_row(escape(one.name), zone, escape(worn.device_id), since, until)
         Console().print(table)
+        _tell_nobodys(nobodys)
 
     @app.command()
     def add(
@@ -200,7 +215,9 @@ def _register_wearer(app: typer.Typer) -> None:
         """Add a person."""
         with Store(db or default_path()) as store:
             add_wearer(store, name, zone)
+            nobodys = worn_by_nobody(store)
         print(f"{name} added; `retrostep wearer assign {name!r} DEVICE` says what they wore")
+        _tell_nobodys(nobodys)
 
     @app.command("assign")
     def assign_command(

@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
         as_json: bool = JSON,
     ) -> None:
         """Install the firmware: what changed, verified, on trial, with the old one kept to go back to."""
-        with console.status("flashing") as progress:
+        with Console(stderr=True).status("flashing") as progress:
             done = flash.flash(
                 port, sources=sources, libraries=libraries, mip_index=mip_index, say=progress.update
             )
@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Update a device over Bluetooth (or the cable), signed; an update that broke off goes on."""
         columns = (TextColumn("updating"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("update", total=None)
 
             async def work(link: Link) -> int:
