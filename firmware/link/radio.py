@@ -182,7 +182,11 @@ class RadioLink:
                 break
             if peer.trusted != told:
                 told = peer.trusted
-                self._show(told)
+                try:
+                    self._show(told)
+                except MemoryError:
+                    # They stay empty; the same can be asked for by requests.
+                    gc.collect()
                 if told and peer.paired_until_ms >= 0:
                     self._play("paired")
             try:

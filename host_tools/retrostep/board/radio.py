@@ -81,6 +81,11 @@ def aioble_files() -> list[tuple[Path, str]]:
     return [(path, f"/lib/aioble/{path.name}") for path in files]
 
 
+def _bytes(text: str | list[str]) -> bytes:
+    """What the ROM sends as hex, in one piece or several."""
+    return bytes.fromhex("".join(text))
+
+
 class Air(LocalLink):
     """A radio space. A context manager; entering starts its thread.
 
@@ -495,9 +500,9 @@ class BoardRadio:
     def _do_read(self, handle: int) -> str:
         return self._value(handle).data.hex()
 
-    async def _do_write(self, handle: int, data: str, send_update: bool) -> None:
+    async def _do_write(self, handle: int, data: str | list[str], send_update: bool) -> None:
         value = self._value(handle)
-        value.data = bytes.fromhex(data)
+        value.data = _bytes(data)
         if send_update:
             await self._stack().notify_subscribers(value.characteristic, value.data)
 
@@ -505,14 +510,14 @@ class BoardRadio:
         value = self._value(handle)
         value.limit, value.append = length, append
 
-    async def _do_notify(self, conn_handle: int | None, handle: int, data: str | None) -> None:
+    async def _do_notify(self, conn_handle: int | None, handle: int, data: str | list[str] | None) -> None:
         connection = self._connection(conn_handle)
         value = self._value(handle)
         if self._under_way >= self.buffers:
             self.refusals += 1
             raise OSError(errno.ENOMEM, "no buffer is free")
         self._under_way += 1
-        payload = value.data if data is None else bytes.fromhex(data)
+        payload = value.data if data is None else _bytes(data)
         # As MicroPython does: whether the central asked for it is not looked at.
         await self._stack().notify_subscriber(connection, value.characteristic, payload, force=True)
 

@@ -17,6 +17,7 @@ FLAG_NOTIFY = 0x0010
 FLAG_INDICATE = 0x0020
 
 _ENODEV = 19
+_PIECE_BYTES = 64
 # Fields of events that the handler gets as memoryviews, by event code: central (dis)connect, get and set secret.
 _BYTES_FIELDS = {1: (2,), 2: (2,), 29: (2,), 30: (1, 2)}
 
@@ -124,8 +125,16 @@ _stack = _Stack()
 
 
 def _text(data):
-    """Bytes, or anything with the buffer protocol, as the channel carries them."""
-    return None if data is None else hexlify(data.encode() if isinstance(data, str) else data).decode()
+    """Bytes, or anything with the buffer protocol, as the channel carries them: hex, in pieces if they are long.
+
+    In pieces, for the firmware's heap may have no room for a long one; on a device there is no such copy.
+    """
+    if data is None:
+        return None
+    view = memoryview(data.encode() if isinstance(data, str) else bytes(data))
+    if len(view) <= _PIECE_BYTES:
+        return hexlify(view).decode()
+    return [hexlify(view[at : at + _PIECE_BYTES]).decode() for at in range(0, len(view), _PIECE_BYTES)]
 
 
 class BLE:
