@@ -15,10 +15,10 @@ from firmware.gait.swings import Swings
 from firmware.link import protocol
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
-from retrostep.device_tree import device_files
 from retrostep.evaluation.timed_walks import TOLERANCE_S, timed_walk, timing_error, timing_errors
 from retrostep.link import Link, Refused
 from retrostep.logfiles import log_folder, read_log_files
+from retrostep.radio_bench import installed_files
 from retrostep.replay import Replayer
 from retrostep.walker import Walk
 
@@ -146,7 +146,8 @@ def factory_image(tmp_path_factory):
     settings = folder / "settings.json"
     settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
     image = folder / "flash.img"
-    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    # Compiled, as on a device: to compile a test there takes more than is free.
+    flash_image.create(image, [*installed_files(folder / "compiled"), (settings, "/settings.json")])
     return image
 
 

@@ -23,6 +23,7 @@ from ramflash import RamFlash, mount
 import firmware.logbook
 from firmware.calibration import Calibration
 from firmware.clock import Clock
+from firmware.daycount import DayCount
 from firmware.link import packets, protocol
 from firmware.link.framing import decode_line, encode_line
 from firmware.link.session import Session
@@ -71,6 +72,7 @@ class Device:
         )
         self.calibration = Calibration("waist")
         self.settings = Settings("/settings.json")
+        self.day_count = DayCount(0)
         self.radio = Windows(self, self.clock.uptime_ms, None, None)
         self.updater = Updater("00" * 32, self.restart)
         self.steps = [0, 0, 0, 0]
