@@ -32,7 +32,7 @@ from firmware.logbook import Logbook
 from firmware.settings import Settings
 from firmware.update import Updater
 
-HEAP = "2M"
+HEAP = "8M"
 REQUESTS = 100_000 if sys.argv[-1] == "full" else 6_000
 BUDGET_BYTES = 60_000
 UTC_MS = 1_790_000_000_000
