@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from retrostep.board import VirtualBoard, flash_image
+from retrostep.board import VirtualBoard, console, flash_image
 
 LIMIT_S = 20
 APP = """
@@ -135,6 +135,44 @@ def test_an_endless_loop_is_interrupted_by_the_next_command(mpremote, board):
     link.write(b"while True: pass\r\r")
     link.read_until(b"... ")
     assert mpremote("exec", "print('still there')") == "still there\n"
+
+
+BUSY = """
+import time
+torn = False
+print("begun")
+def work():
+    global torn
+    while True:
+        torn = True
+        pieces = [bytearray(64) for i in range(200)]
+        torn = False
+        time.sleep_ms(1)
+work()
+"""
+
+
+def test_ctrl_c_strikes_where_the_code_waits_and_never_in_the_middle_of_an_allocation(board):
+    link = board.serial()
+    console.enter(link)
+    for _ in range(20):
+        link.write(BUSY.encode() + console.CTRL_D)
+        link.read_until(b"begun")
+        link.write(console.CTRL_C)
+        link.read_until(b"KeyboardInterrupt")
+        link.read_until(b"\x04>")
+        assert console.execute(link, "print(torn, len(bytearray(1000)))") == "False 1000\n"
+    link.write(console.CTRL_B)
+
+
+def test_code_that_waits_for_a_line_of_the_terminal_is_interrupted(board):
+    link = board.serial()
+    console.enter(link)
+    link.write(b"import sys; print('begun'); sys.stdin.read(1)" + console.CTRL_D)
+    link.read_until(b"begun")
+    link.write(console.CTRL_C)
+    link.read_until(b"KeyboardInterrupt")
+    link.write(console.CTRL_B)
 
 
 def test_time_runs_at_wall_speed_while_the_port_is_open_whatever_was_asked(mpremote, board):

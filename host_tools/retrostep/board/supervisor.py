@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from retrostep import interpreter
 from retrostep.board import feed as feeds
+from retrostep.board.console import CTRL_C
 from retrostep.board.errors import BoardDied, BoardError, BoardTimeout
 from retrostep.board.flash_image import BLOCK_SIZE, FLASH_BLOCKS
 from retrostep.board.serial_port import OutsidePort, SerialLink
@@ -43,7 +44,8 @@ HEADER_BYTES = 16
 TYPICAL_CLOCK_PPM = 6000
 CLOCK_SPREAD_PPM = 700
 POLL_OUTSIDE_S = 0.01
-INPUT_HELD_S = 0.05
+INTERRUPT_BY_FORCE_S = 2.0
+"""Time of the CPU after which code that has not waited gets the interpreter's own interrupt."""
 CONSOLE_KEPT = 1 << 20
 
 
@@ -163,7 +165,7 @@ class VirtualBoard:
         self._sensor_counts: dict[str, int] | None = None
         self._commands_sent = 0
         self._unconfirmed: dict[int, dict[str, Any]] = {}
-        self._input_held_until = 0.0
+        self._interrupt: _Interrupt | None = None
 
     # -- life cycle ---------------------------------------------------------------------------------------
 
@@ -476,6 +478,7 @@ class VirtualBoard:
         self._selector.unregister(life.events)
         life.kill()
         self._life = None
+        self._interrupt = None
         self._to_board.clear()
         if self._radio is not None:
             self._radio.life_ended()
@@ -575,17 +578,26 @@ class VirtualBoard:
             self._look_outside()
 
     def _feed_board(self) -> None:
-        """Hand waiting input over, once the life is far enough to hear a Ctrl-C in it."""
+        """Hand waiting input over; a Ctrl-C as a command while it interrupts, and what follows when it was taken."""
         life = self._life
-        if self._unconfirmed and time.monotonic() < self._input_held_until:
-            # A Ctrl-C must not hit the board while it obeys a command.
-            return
-        while life and life.booted and self._to_board:
+        if life and self._interrupt:
+            self._interrupt.force_if_due()
+        while life and life.booted and self._to_board and not self._interrupt:
+            end = self._to_board.find(CTRL_C) if life.ctrl_c_on else -1
+            if end == 0:
+                del self._to_board[:1]
+                self._interrupt = _Interrupt(life)
+                return
             try:
-                done = os.write(life.tty, self._to_board[:1024])
+                done = os.write(life.tty, self._to_board[: min(1024, end) if end > 0 else 1024])
             except BlockingIOError:
                 return
             del self._to_board[:done]
+
+    def _interrupt_taken(self, as_byte: bool) -> None:
+        if self._interrupt and as_byte and not self._interrupt.forced:
+            self._to_board[:0] = CTRL_C
+        self._interrupt = None
 
     def _from_tty(self, life: "_Life") -> None:
         if life is not self._life:
@@ -643,6 +655,13 @@ class VirtualBoard:
         if kind == "obeyed":
             self._unconfirmed.pop(message["n"], None)
             return
+        if kind == "ctrl_c":
+            if self._life:
+                self._life.ctrl_c_on = message["on"]
+            return
+        if kind == "interrupt_taken":
+            self._interrupt_taken(message["as_byte"])
+            return
         if kind == "radio":
             # Without the lock: the radio's thread may be waiting for it.
             if self._radio is not None:
@@ -696,7 +715,6 @@ class VirtualBoard:
             numbered = {**command, "n": self._commands_sent}
             self._unconfirmed[self._commands_sent] = numbered
             self._life.send(numbered)
-            self._input_held_until = time.monotonic() + INPUT_HELD_S
 
 
 def _at(entry: Sequence[Any]) -> float:
@@ -735,6 +753,7 @@ class _Life:
         fd_in, self._commands = os.pipe()
         self.events, fd_out = os.pipe()
         self.booted = False
+        self.ctrl_c_on = False
         self._partial = b""
         description = {**description, "tty": os.ttyname(slave), "fd_in": fd_in, "fd_out": fd_out}
         path.write_text(json.dumps(description))
@@ -772,8 +791,42 @@ class _Life:
         for fd in (self.tty, self._commands, self.events):
             os.close(fd)
 
+    def interrupt(self) -> None:
+        """The interpreter's own Ctrl-C."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+
+    def activity(self) -> tuple[float, bool]:
+        """Seconds of the CPU so far, and whether the process sleeps. Where nobody tells: wall time, and False."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return time.monotonic(), False
+        state, *fields = stat.rpartition(")")[2].split()
+        return (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK"), state == "S"
+
     def status(self) -> int | None:
         """Exit status of a process that is ending by itself."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=0.5)
         return self._process.returncode
+
+
+class _Interrupt:
+    """A Ctrl-C on its way to the code that runs in `life`."""
+
+    def __init__(self, life: _Life) -> None:
+        self._life = life
+        self.forced = False
+        self._sent_s = time.monotonic()
+        self._busy_s = life.activity()[0]
+        life.send({"do": "interrupt", "n": 0})
+
+    def force_if_due(self) -> None:
+        """Interrupt code that computes without end, or sleeps where no command is heard (a read of the terminal)."""
+        if self.forced or time.monotonic() - self._sent_s < INTERRUPT_BY_FORCE_S:
+            return
+        busy_s, sleeps = self._life.activity()
+        if sleeps or busy_s - self._busy_s >= INTERRUPT_BY_FORCE_S:
+            self.forced = True
+            self._life.interrupt()

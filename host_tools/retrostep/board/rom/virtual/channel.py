@@ -91,6 +91,11 @@ def send(message):
     _out.write(_line.take())
 
 
+def write(line):
+    """Write one event that is a line already."""
+    _out.write(line)
+
+
 @micropython.native
 def halt():
     """Stop dead: no Python of the firmware runs any more, nothing is finalised. The supervisor kills us."""

@@ -16,7 +16,7 @@ import sys
 import uselect
 import utime
 
-from virtual import channel
+from virtual import channel, ctrl_c
 
 NEVER = 1 << 60
 # A loop that only reads the clock would never end: beyond this many looks at one instant, each costs 1 us.
@@ -202,12 +202,14 @@ def wait(deadline_us, streams=None, objects=None, until=None):
 
     streams: a real poll object of descriptors, the control channel among them; objects: {id: (object, events)} of
     Python objects, which change only when the firmware or a hardware event does something. `until()` ends the
-    wait when true.
+    wait when true. A Ctrl-C raises KeyboardInterrupt here.
     """
     if streams is None:
         streams = _own_poll
     while True:
         ready = _ready(streams, objects, 0)
+        if ctrl_c.pending:
+            ctrl_c.strike()
         if ready or now_us >= deadline_us:
             look()
             return ready

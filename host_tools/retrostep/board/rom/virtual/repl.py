@@ -1,31 +1,25 @@
 """The board's serial console: friendly REPL, raw REPL with raw paste, soft reset, Ctrl-C.
 
 Speaks what mpremote expects of a device (MicroPython reference, "The MicroPython Interactive Interpreter Mode,
-aka REPL"). Ctrl-C is the terminal's own interrupt character (ISIG), on while code runs and off while the REPL
-reads or micropython.kbd_intr(-1) holds, so an endless loop can be interrupted like on a device.
+aka REPL"). Ctrl-C interrupts while code runs, and is a plain byte while the REPL reads or micropython.kbd_intr(-1)
+holds (see ctrl_c).
 """
 
 import builtins
 import gc
 import io
 import sys
-import termios
 
 import micropython
 import uselect
 
-from virtual import board, channel, clock
+from virtual import board, channel, clock, ctrl_c
 
-_ISIG = 1
-_NOFLSH = 0x80
-_LFLAG = 3
 _PASTE_WINDOW = 128
 _COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async")
 
 _tty = None
 _poll = None
-_settings_on = None
-_settings_off = None
 _main = {"__name__": "__main__"}
 _print = print
 
@@ -48,38 +42,30 @@ def _print_to_console(*args, **kwargs):
 
 
 def open_console(path):
-    """Take the terminal at `path` as the controlling one, for Ctrl-C."""
-    global _tty, _poll, _settings_on, _settings_off
+    """Take the terminal at `path` as the serial port."""
+    global _tty, _poll
     _tty = open(path, "r+b")
     _poll = uselect.poll()
     _poll.register(_tty, uselect.POLLIN)
     _poll.register(channel.stream(), uselect.POLLIN)
     builtins.print = _print_to_console
-    _settings_off = termios.tcgetattr(0)
-    _settings_on = termios.tcgetattr(0)
-    _settings_off[_LFLAG] &= ~_ISIG
-    _settings_on[_LFLAG] |= _ISIG | _NOFLSH
-    interrupt_character(-1)
+    ctrl_c.start()
 
 
 def interrupt_character(character):
     """micropython.kbd_intr: 3 lets Ctrl-C interrupt, -1 makes it a plain byte."""
-    termios.tcsetattr(0, termios.TCSANOW, _settings_on if character == 3 else _settings_off)
+    ctrl_c.switch(character == 3)
 
 
-@micropython.native
 def _execute(code):
-    """Run compiled code in __main__ with Ctrl-C on; returns the exception it ended with, or None.
-
-    Native code is not interrupted itself, so Ctrl-C is off again in any case when this returns.
-    """
+    """Run compiled code in __main__ with Ctrl-C on; returns the exception it ended with, or None."""
     failure = None
+    ctrl_c.switch(True)
     try:
-        termios.tcsetattr(0, termios.TCSANOW, _settings_on)
         exec(code, _main)
     except BaseException as error:
         failure = error
-    termios.tcsetattr(0, termios.TCSANOW, _settings_off)
+    ctrl_c.switch(False)
     return failure
 
 
