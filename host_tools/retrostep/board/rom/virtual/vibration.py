@@ -17,6 +17,7 @@ Each change is told as an event "motor" (`speed`, `target`: parts of the rated s
 works out what a hand on the board feels.
 """
 
+from array import array
 from math import cos, exp, pi, sin, sqrt
 from struct import pack_into, unpack_from
 
@@ -62,13 +63,14 @@ class Motor:
         self._start_level = spec["start_level"]
         self._cutoff_hz = spec["cutoff_hz"]
         self._axes = spec["axes"]
-        # (from_us, speed then, target, time constant in us, phase then): the newest last.
-        self._past = [(0, 0.0, 0.0, self._coast_us, 0.0)]
+        self._past = _Past()
+        self._past.append((0, 0.0, 0.0, self._coast_us, 0.0))
 
     def drive(self, level, closed_loop):
         """From now on the voltage is so many times the rated one; closed_loop: with overdrive and braking."""
         now_us = clock.now_us
-        speed, phase = self._at(self._past[-1], now_us)
+        before = self._past.piece(self._past.newest)
+        speed, phase = self._at(before, now_us)
         level = max(level, 0.0)
         if not self.is_lra and level < (_GOES_ON if speed > _GOES_ON else self._start_level):
             level = 0.0
@@ -76,11 +78,9 @@ class Motor:
             tau_us = self._rise_us // 2 if closed_loop else self._rise_us
         else:
             tau_us = self._brake_us if closed_loop else self._coast_us
-        before = self._past[-1]
         if level == before[2] and tau_us == before[3]:
             return
         self._past.append((now_us, speed, level, tau_us, phase))
-        del self._past[:-_KEPT]
         channel.send(
             {"event": "motor", "us": now_us, "speed": speed, "target": level, "tau_ms": tau_us / 1000}
         )
@@ -99,21 +99,24 @@ class Motor:
         past = self._past
         end_us = starts_us + (first + n) * 1000000 / rate_hz
         begin_us = starts_us + first * 1000000 / rate_hz
-        newest = len(past) - 1
-        while newest and past[newest][0] > end_us:
+        newest = past.newest
+        while newest > past.oldest and past.piece(newest)[0] > end_us:
             newest -= 1
-        if past[newest][2] == 0 and begin_us - past[newest][0] > 10 * past[newest][3]:
+        piece = past.piece(newest)
+        if piece[2] == 0 and begin_us - piece[0] > 10 * piece[3]:
             return
         at = newest
-        while at and past[at][0] > begin_us:
+        while at > past.oldest and past.piece(at)[0] > begin_us:
             at -= 1
+        piece = past.piece(at)
         for row in range(n):
             us = starts_us + (first + row) * 1000000 / rate_hz
-            while at < newest and past[at + 1][0] <= us:
+            while at < newest and past.piece(at + 1)[0] <= us:
                 at += 1
-            if us < past[at][0]:
+                piece = past.piece(at)
+            if us < piece[0]:
                 continue
-            speed, phase = self._at(past[at], us)
+            speed, phase = self._at(piece, us)
             if speed < _STILL:
                 continue
             frequency_hz = self.frequency_hz if self.is_lra else self.frequency_hz * speed
@@ -130,3 +133,24 @@ class Motor:
             values[second] += int(swing * sin(phase))
         values[3 + first] += int(self._rock_udps / _UDPS_PER_LSB * strength * sin(phase))
         pack_into("<6h", rows, offset, *[max(-32768, min(32767, value)) for value in values])
+
+
+class _Past:
+    """The last _KEPT changes of the motor: (from_us, speed then, target, time constant in us, phase then) each.
+
+    In room that was taken before the firmware's heap is measured. Pieces are numbered from 0 on.
+    """
+
+    def __init__(self):
+        self.newest = -1
+        self.oldest = 0
+        self._columns = [array(code, bytes(8 * _KEPT)) for code in "qddqd"]
+
+    def append(self, piece):
+        self.newest += 1
+        self.oldest = max(0, self.newest + 1 - _KEPT)
+        for column, value in zip(self._columns, piece):
+            column[self.newest % _KEPT] = value
+
+    def piece(self, number):
+        return tuple([column[number % _KEPT] for column in self._columns])
