@@ -198,6 +198,25 @@ def test_a_host_that_reads_while_another_erases_gets_no_record_of_the_new_log(de
     assert by_log == [[], list(range(1, device.logbook.journal.flushed_sequence))]
 
 
+def test_a_host_that_stores_while_another_erases_acknowledges_nothing_of_the_new_log(device, store):
+    class Meddling(Joined):
+        """Another host erases the log between the answer and its acknowledgement."""
+
+        async def send(self, message):
+            if message[0] == protocol.ACK and device.logbook.journal.log_id == 77:
+                device.logbook.erase(78)
+                device.walk(3_000)
+            await super().send(message)
+
+    device.walk(1_000)
+    with pytest.raises(Refused, match="log 77 was erased meanwhile, now it is log 78: sync again"):
+        asyncio.run(sync(Link(Meddling(device.session)), store))
+    assert device.logbook.journal.acknowledged == 0
+    asyncio.run(sync(Link(Joined(device.session)), store))
+    new = store.logs()[1]
+    assert [record[0] for record in store.records(new["id"])][0] == 1
+
+
 def retrostep(*words):
     done = CliRunner().invoke(app, list(words))
     assert done.exit_code == 0, done.output

@@ -211,7 +211,7 @@ async def all_batches(link):
 ASKED = {
     "status": lambda link: link.status(),
     "batches": all_batches,
-    "acknowledge": lambda link: link.acknowledge(5),
+    "acknowledge": lambda link: link.acknowledge(5, 1),
     "read_clock": lambda link: link.read_clock(),
     "live": lambda link: link.live(True),
     "calibrate": lambda link: link.calibrate(protocol.CALIBRATE_ASK),

@@ -297,7 +297,9 @@ def ask(device, data):
         (b"\x02", protocol.ERROR_MALFORMED),
         (protocol.message(0x55, 9), protocol.ERROR_UNKNOWN),
         (protocol.message(protocol.READ, 9, b"\x01"), protocol.ERROR_MALFORMED),
-        (protocol.message(protocol.ACK, 9, b"\xff\xff\xff\x7f"), protocol.ERROR_REFUSED),
+        (protocol.message(protocol.ACK, 9, b"\x01\x00\x00\x00"), protocol.ERROR_MALFORMED),
+        (protocol.message(protocol.ACK, 9, b"\xff\xff\xff\x7f\x4d\x00\x00\x00"), protocol.ERROR_REFUSED),
+        (protocol.message(protocol.ACK, 9, b"\x01\x00\x00\x00\x4e\x00\x00\x00"), protocol.ERROR_REFUSED),
         (protocol.message(protocol.ANCHOR, 9, b"\xff" * 14), protocol.ERROR_REFUSED),
     ],
 )
@@ -313,7 +315,21 @@ def test_a_bad_request_gets_an_error_and_changes_nothing(device, data, code):
 def test_a_refusal_reaches_the_user_with_its_reason(device):
     link = Link(Joined(device.session))
     with pytest.raises(Refused, match="expected at most"):
-        asyncio.run(link.acknowledge(1_000_000))
+        asyncio.run(link.acknowledge(1_000_000, 77))
+
+
+def test_raw_samples_are_refused_by_bluetooth(device):
+    bonded = Session(device, peer=b"key")
+    answers = []
+
+    async def send(message):
+        answers.append(protocol.split(message))
+
+    asyncio.run(bonded.handle(protocol.message(protocol.RAW, 9, b"\x01"), send))
+    ((opcode, _, body),) = answers
+    assert (opcode, body[0]) == (protocol.ERROR, protocol.ERROR_REFUSED)
+    assert b"by cable only" in body
+    assert not bonded.wants_raw
 
 
 def test_silence_is_an_error_that_says_what_to_do(monkeypatch):

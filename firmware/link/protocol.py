@@ -7,7 +7,8 @@ A transport (cable.py) delimits messages and makes sure that one is whole. Littl
     STATUS   -                                         fields (below)
     READ     u32 first sequence, u32 byte limit,       a batch: RECORDS messages, then END;
               u8 batches (may be left out: 1)          then the next, as long as there is more
-    ACK      u32 sequence: all before it is stored     u32 acknowledged up to
+    ACK      u32 sequence: all before it is stored,    u32 acknowledged up to
+              u32 id of the log that was read
     CLOCK    -                                         u48 uptime ms
     ANCHOR   u48 uptime ms, u48 UTC ms, u16 +- ms      u32 sequence of the ANCHOR record
     LIVE     u8 1 on, 0 off                            u8 the same; then LIVE_STEP and LIVE_CUE messages, tag 0

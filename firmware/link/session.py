@@ -10,18 +10,18 @@ import gc
 import sys
 
 from journal import RECORD_BYTES, JournalFull, encode_record
-from micropython import const
-
 from firmware.link import protocol
-from firmware.steplog import SOURCE_HOST
 
 # A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
 LIVE_LEASE_MS = 60_000
-_DAY_MS = const(86_400_000)
-# Days since 1970.
-_DAY_2025 = const(20_089)
-_DAY_2100 = const(47_482)
-_SELDOM = (protocol.SETTINGS, protocol.ERASE, protocol.BONDS, protocol.PAIR, protocol.WALK_TEST)
+_SELDOM = (
+    protocol.ANCHOR,
+    protocol.SETTINGS,
+    protocol.ERASE,
+    protocol.BONDS,
+    protocol.PAIR,
+    protocol.WALK_TEST,
+)
 
 
 def live_step(contact_ms, direction, confidence, stability):
@@ -104,28 +104,17 @@ class Session:
         return protocol.encode_fields(self._device.status())
 
     def _acknowledge(self, body):
-        (up_to,) = protocol.unpack("<I", body)
+        up_to, log_id = protocol.unpack("<II", body)
         journal = self._device.logbook.journal
+        if log_id != journal.log_id:
+            raise ValueError(
+                "acknowledge: log %d was erased meanwhile, now it is log %d: sync again" % (log_id, journal.log_id)
+            )
         journal.acknowledge(up_to)
         return protocol.pack_u32(journal.acknowledged)
 
     def _clock(self, body):
         return protocol.pack_u48(self._device.clock.uptime_ms())
-
-    def _anchor(self, body):
-        up_low, up_high, utc_low, utc_high, uncertainty_ms = protocol.unpack("<IHIHH", body)
-        uptime_ms = protocol.join_u48(up_low, up_high)
-        utc_ms = protocol.join_u48(utc_low, utc_high)
-        now_ms = self._device.clock.uptime_ms()
-        if uptime_ms > now_ms:
-            raise ValueError("anchor: expected an uptime of at most %d ms, got %d" % (now_ms, uptime_ms))
-        if not _DAY_2025 <= utc_ms // _DAY_MS < _DAY_2100:
-            # The RTC could not hold it either.
-            raise ValueError("anchor: expected a UTC of 2025 to 2099, got %d ms" % utc_ms)
-        sequence = self._device.logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, SOURCE_HOST)
-        self._device.clock.set_anchor(uptime_ms, utc_ms)
-        self._device.keep_time()
-        return protocol.pack_u32(sequence)
 
     def _live(self, body):
         (wanted,) = protocol.unpack("<B", body)
@@ -134,6 +123,8 @@ class Session:
 
     def _raw(self, body):
         (wanted,) = protocol.unpack("<B", body)
+        if wanted and self._peer:
+            raise ValueError("raw samples come by cable only: the radio is too slow for them")
         self._raw_until_ms = self._lease_end_ms(wanted)
         return bytes([1 if wanted else 0])
 
@@ -223,7 +214,6 @@ _ANSWERS = {
     protocol.STATUS: Session._status,
     protocol.ACK: Session._acknowledge,
     protocol.CLOCK: Session._clock,
-    protocol.ANCHOR: Session._anchor,
     protocol.LIVE: Session._live,
     protocol.IDENTIFY: Session._identify,
     protocol.CALIBRATE: Session._calibrate,

@@ -397,13 +397,16 @@ class Link:
         body = protocol.pack_u32(first_sequence) + protocol.pack_u32(limit_bytes) + bytes([number])
         return await self._request(protocol.READ, body), number
 
-    async def acknowledge_soon(self, up_to: int) -> None:
+    async def acknowledge_soon(self, up_to: int, log_id: int) -> None:
         """As acknowledge(), but without waiting for the answer, while there are more to come. Raises LinkError."""
-        await self._request(protocol.ACK, protocol.pack_u32(up_to))
+        await self._request(protocol.ACK, protocol.pack_u32(up_to) + protocol.pack_u32(log_id))
 
-    async def acknowledge(self, up_to: int) -> int:
-        """Tell the device that everything before `up_to` is stored here; returns its cursor. Raises LinkError."""
-        body = await self._ask(protocol.ACK, protocol.pack_u32(up_to))
+    async def acknowledge(self, up_to: int, log_id: int) -> int:
+        """Tell the device that everything before `up_to` of that log is stored here; returns its cursor.
+
+        Raises LinkError; Refused if the device has begun another log.
+        """
+        body = await self._ask(protocol.ACK, protocol.pack_u32(up_to) + protocol.pack_u32(log_id))
         with _reading():
             return protocol.unpack("<I", body)[0]
 

@@ -53,7 +53,7 @@ async def sync(
         )
     if status["acknowledged"] < cursor:
         # The last link went before the device heard of it.
-        await link.acknowledge(cursor)
+        await link.acknowledge(cursor, status["log_id"])
     reading = await link.read_clock()
     await link.anchor(reading)
     total = (await link.status())["next_sequence"]
@@ -66,9 +66,9 @@ async def sync(
         cursor = batch.following
         if batch.more:
             # Should the device refuse this one, the last, which covers it, says so.
-            await link.acknowledge_soon(cursor)
+            await link.acknowledge_soon(cursor, status["log_id"])
         else:
-            await link.acknowledge(cursor)
+            await link.acknowledge(cursor, status["log_id"])
         on_progress(cursor - begin, max(total - begin, 1))
     store.note_sync(status["device_id"], time.time_ns() // 1_000_000)
     return SyncResult(status["device_id"], added, payload_bytes, cursor, reading.uncertainty_ms, missing)

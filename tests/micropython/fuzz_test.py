@@ -162,7 +162,8 @@ def valid_request(device):
         body = protocol.pack_u32(first) + protocol.pack_u32(limit) + batches
         return protocol.message(protocol.READ, tag, body)
     if kind < 15:
-        return protocol.message(protocol.ACK, tag, u32(journal.flushed_sequence + 1))
+        body = u32(journal.flushed_sequence + 1) + protocol.pack_u32(journal.log_id)
+        return protocol.message(protocol.ACK, tag, body)
     if kind < 16:
         uptime_ms = random.randrange(device.ticks_ms + 1)
         body = protocol.pack_u48(uptime_ms) + protocol.pack_u48(UTC_MS + uptime_ms) + b"\x05\x00"
@@ -375,7 +376,7 @@ def check_right_answer(device, request, acknowledged, answers):
     elif opcode == protocol.CLOCK:
         assert protocol.join_u48(*struct.unpack("<IH", body)) == device.ticks_ms
     elif opcode == protocol.ACK:
-        (up_to,) = struct.unpack("<I", request[2:])
+        up_to, _ = struct.unpack("<II", request[2:10])
         assert struct.unpack("<I", body)[0] == max(up_to, acknowledged) == device.logbook.journal.acknowledged
     elif opcode == protocol.ANCHOR:
         assert struct.unpack("<I", body)[0] < device.logbook.journal.flushed_sequence
