@@ -43,8 +43,24 @@ $(STUBS): | $(READY)
 demo: $(READY)  ## the whole chain on the virtual board, no hardware (WALK=FILE: a real recording)
 	@$(BIN)/retrostep demo $(if $(WALK),--walk "$(WALK)")
 
+# What some tests need beside Python: a broker and a browser. As root on Debian they are installed.
+.PHONY: packages
+packages:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; missing=""; \
+	command -v mosquitto >/dev/null || missing="mosquitto"; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| missing="$$missing chromium"; \
+	if [ -n "$$missing" ]; then \
+		echo "installing what tests need:$$missing ..."; \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update >/dev/null 2>&1 \
+			&& DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null 2>&1; \
+		then echo "installed"; \
+		else echo "could not be installed; on Debian: sudo apt-get install $$missing. Their tests fail or are skipped."; \
+		fi; \
+	fi
+
 .PHONY: test
-test: $(READY) $(if $(K),,lint)  ## lint and all tests; K=words picks tests
+test: $(READY) packages $(if $(K),,lint)  ## lint and all tests; K=words picks tests
 	$(BIN)/python -m pytest $(if $(K),-k "$(K)",-n 2 --dist loadfile)
 
 .PHONY: lint

@@ -325,19 +325,20 @@ class Device:
                 self.test.take_step(contact_index, contact_ms, direction, stability)
             if self._plan is not None:
                 pattern = self._plan.take_step(contact_ms, direction)
-                if pattern and self.test is None and self._cues.play(pattern):
+                shape = "." * self._plan.quarters if pattern == "progress" else ""
+                if pattern and self.test is None and self._cues.play(pattern, shape):
                     self._note_cue(contact_ms, pattern)
             message = live_step(contact_ms, direction, confidence, stability)
             self._link.live(message)
             self.radio.live_step(contact_ms, message)
         for index, kind, detail in self._pipeline.take_events():
             if kind == "bout_closed":
-                direction, steps, first_index, last_index = detail
+                direction, steps, first_index, last_index, stability = detail
                 first_ms, last_ms = (
                     self._sample_clock.ms_at(first_index),
                     self._sample_clock.ms_at(last_index),
                 )
-                self.logbook.add_bout(direction, None, steps, max(first_ms, 0), max(last_ms, 0))
+                self.logbook.add_bout(direction, stability, steps, max(first_ms, 0), max(last_ms, 0))
                 self.radio.note_bout(last_ms - first_ms)
                 self._keep_baseline()
             elif kind in steplog.EVENTS:
@@ -426,10 +427,10 @@ class Device:
         self._restart_wanted = True
 
     def status(self):
-        """The values of protocol.FIELDS."""
+        """The values of protocol.fields()."""
         journal = self.logbook.journal
         forward, backward, sideways, unknown = self.logbook.counts()
-        return {
+        status = {
             "protocol_version": protocol.PROTOCOL_VERSION,
             "device_id": hexlify(machine.unique_id()).decode(),
             "firmware": VERSION,
@@ -457,6 +458,10 @@ class Device:
             "samples": self._pipeline.sample_index & 0xFFFFFFFF,
             "micropython": "%d.%d.%d" % implementation.version[:3],
         }
+        if self._plan is not None:
+            status["plan_backward_s"] = self._plan.backward_ms // 1000
+            status["plan_steps"] = self._plan.backward_steps
+        return status
 
     async def _housekeeping(self):
         """Flush in time even while no samples come; log the battery; after a healthy minute forget crashes.
@@ -487,7 +492,7 @@ class Device:
             if self._updater and self.clock.uptime_ms() >= self._updater.heard_ms + _UPDATE_IDLE_MS:
                 self._updater.close()
                 self._updater = None
-            if self._restart_wanted:
+            if self._restart_wanted and self.test is None:
                 # The answer to whoever asked for it is on its way.
                 await asyncio.sleep_ms(_HOUSEKEEPING_MS)
                 self.close()

@@ -10,6 +10,7 @@ warm-up, and 1 if a cool-down is wanted.
 Cues, patterns of steplog.PATTERNS:
 
     goal        once a day: minutes and steps of the day are reached
+    progress    a quarter, a half, three quarters of the way there; `quarters` says which
     cool_down   ten seconds later, or at the next step after that
     warm_up     once a session: walking backward began before the wearer had walked for the minutes of warm-up
     slow_down   the last eight steps were 15 % quicker than the target, at most every 30 s
@@ -41,6 +42,7 @@ _COOL_DOWN_AFTER_MS = const(10_000)
 _SLOW_DOWN_PAUSE_MS = const(30_000)
 _TOO_QUICK_PERCENT = const(115)
 _CADENCE_STEPS = const(8)
+_QUARTERS = const(4)
 # Fewer backward steps in a row may be a mistake.
 _RUN_STEPS = const(6)
 _NEVER_MS = const(-1_000_000)
@@ -71,6 +73,7 @@ class Plan:
         self._day = None
         self.backward_ms = self.backward_steps = 0
         self.reached = False
+        self.quarters = 0
         self._unsaved_ms = 0
         self._last_ms = _NEVER_MS
         self._walked_ms = 0
@@ -128,10 +131,23 @@ class Plan:
             self._warned = True
             if self._walked_ms < self._warm_up_ms:
                 return "warm_up"
+        quarters = self._quarters()
+        if quarters > self.quarters and not self.reached:
+            self.quarters = quarters
+            return "progress"
         if self._too_quick() and at_ms - self._slowed_ms >= _SLOW_DOWN_PAUSE_MS:
             self._slowed_ms = at_ms
             return "slow_down"
         return None
+
+    def _quarters(self):
+        """How many quarters of minutes and of steps are both done, at most the four of the goal."""
+        quarters = _QUARTERS
+        if self._goal_ms:
+            quarters = min(quarters, self.backward_ms * _QUARTERS // self._goal_ms)
+        if self._steps:
+            quarters = min(quarters, self.backward_steps * _QUARTERS // self._steps)
+        return quarters
 
     def _too_quick(self):
         if not self._cadence or self._run_steps <= _CADENCE_STEPS or not self._run_ms:
@@ -155,11 +171,13 @@ class Plan:
         if self._day is not None:
             self.backward_ms = self.backward_steps = 0
             self.reached = False
+            self.quarters = 0
             self._cool_down_ms = None
         elif self._kept[0] == day:
             self.backward_ms += self._kept[1]
             self.backward_steps += self._kept[2]
             self.reached = self.reached or self._kept[3]
+            self.quarters = self._quarters()
         self._day = day
 
     def _load(self):

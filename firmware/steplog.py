@@ -88,6 +88,7 @@ PATTERNS = (
     "count",
     "cues_off",
     "cues_on",
+    "progress",
 )
 SOURCES = ("host", "device clock")
 

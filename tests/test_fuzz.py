@@ -19,7 +19,8 @@ from firmware import steplog
 from firmware.link import packets, protocol
 from retrostep.board import VirtualBoard
 from retrostep.history import read_history
-from retrostep.link import Link, LinkError, split_records
+from retrostep.link import Link, LinkError, decode_fields, split_records
+from retrostep.printable import printable
 from retrostep.store import Store
 from retrostep.sync import sync
 from retrostep.walker import Walk
@@ -181,7 +182,7 @@ plausible_status = st.fixed_dictionaries(
         name: st.text(max_size=8)
         if layout is None
         else st.integers(0, 2 ** (8 * struct.calcsize(layout)) - 1)
-        for _, name, layout in protocol.FIELDS[1:]
+        for _, name, layout in list(protocol.fields())[1:]
     },
 ).map(protocol.encode_fields)
 records = st.lists(st.tuples(u32, st.integers(0, 255), st.binary(max_size=60)), max_size=4).map(
@@ -285,3 +286,10 @@ def test_fuzz_bytes_that_are_no_records_are_a_link_error(data):
             assert len(payload) <= 512
     except LinkError as error:
         assert "no whole record" in str(error)
+
+
+def test_fuzz_texts_of_a_device_steer_no_terminal(tmp_path):
+    hostile = "v1\x1b]0;owned\x07\x9b2J\u202e"
+    body = protocol.encode_fields({"protocol_version": 1, "firmware": hostile})
+    assert decode_fields(body)["firmware"] == "v1\ufffd]0;owned\ufffd\ufffd2J\ufffd"
+    assert printable("one\ntwo\x1b", keep="\n") == "one\ntwo\ufffd"

@@ -33,6 +33,7 @@ class Wearer:
     def __init__(self, folder, values, placement="waist", utc_ms=MIDNIGHT_UTC_MS + DAY_MS // 2, offset=0):
         self.settings = {"plan": values, "placement": placement, "utc_offset_min": offset}
         self.now_ms = 1_000
+        self.told = []
         self._clock = Clock(lambda: self.now_ms * 1000, lambda new, old: new - old)
         if utc_ms is not None:
             self.tell_time(utc_ms)
@@ -46,12 +47,14 @@ class Wearer:
         self.plan = Plan(self.settings, self._clock, self._path)
 
     def walk(self, direction, seconds, step_ms=500):
-        """The cues that so many seconds of steps call for."""
+        """The cues that so many seconds of steps call for; progress goes to `told`."""
         cues = []
         for _ in range(seconds * 1000 // step_ms):
             self.now_ms += step_ms
             cue = self.plan.take_step(self.now_ms, direction)
-            if cue:
+            if cue == "progress":
+                self.told.append((self.now_ms, self.plan.quarters))
+            elif cue:
                 cues.append(cue)
         return cues
 
@@ -70,6 +73,28 @@ def test_the_goal_is_felt_once_when_minutes_and_steps_are_both_reached(tmp_path)
     assert wearer.walk(BACKWARD, 25) == []
     assert wearer.walk(BACKWARD, 10) == ["goal"]
     assert wearer.walk(BACKWARD, 300) == []
+
+
+def test_each_quarter_of_the_way_to_the_goal_is_told_once(tmp_path):
+    wearer = Wearer(tmp_path, plan_of(minutes=4))
+    assert wearer.walk(BACKWARD, 239) == []
+    # The first step has no length.
+    assert wearer.told == [(61_500, 1), (121_500, 2), (181_500, 3)]
+    wearer.restart()
+    assert wearer.walk(BACKWARD, 62) == ["goal"]
+    assert [quarters for _, quarters in wearer.told] == [1, 2, 3]
+
+
+def test_progress_is_that_of_minutes_or_steps_whichever_is_behind(tmp_path):
+    wearer = Wearer(tmp_path, plan_of(minutes=4, steps=1000))
+    wearer.walk(BACKWARD, 130)
+    assert wearer.told == [(126_000, 1)]
+
+
+def test_progress_is_not_told_on_other_weekdays(tmp_path):
+    wearer = Wearer(tmp_path, plan_of(minutes=4, weekdays=EVERY_DAY - 2))
+    wearer.walk(BACKWARD, 200)
+    assert wearer.told == []
 
 
 def test_only_backward_steps_count_and_a_pause_is_no_walking(tmp_path):
@@ -222,6 +247,7 @@ def test_on_the_device_the_goal_is_felt_logged_and_remembered_over_a_reset(tmp_p
         records = [steplog_decoder.decode(kind, data) for _, kind, data in read_log_files(folder).records()]
     cues = [cue["pattern"] for record in records if record["kind"] == "steps" for cue in record["cues"]]
     assert cues.count("goal") == 1
+    assert cues.count("progress") == 3
     assert [record["cause"] for record in records if record["kind"] == "boot"][1:] in (["soft"], ["hard"])
     _, _, steps, reached = json.loads(flash_image.read(image, "/plan.today"))
     assert (steps >= 20, reached) == (True, True)

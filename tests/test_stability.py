@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from firmware import steplog_decoder
-from firmware.gait import signals, stability, walk
+from firmware.gait import BACKWARD, FORWARD, signals, stability, walk
+from firmware.gait.bouts import BoutTracker
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 from firmware.gait.resample import Resampler
@@ -292,11 +293,38 @@ def test_a_device_keeps_what_is_usual_in_stability_through_a_reset(calibrated_im
     image = shutil.copy(calibrated_image, tmp_path / "flash.img")
     recording = Walk(1).stand(2).walk("forward", steps=130).stand(4).recording()
     with VirtualBoard(image, walk=recording.samples, speed=0) as board:
-        board.advance(recording.duration_s + 4)
+        board.advance(recording.duration_s + 35)
     kept = flash_image.read(image, "/baseline.bin")
     track = Pipeline("waist", Mounting.clip(), baseline=kept)._tracker._walk.track
     assert track[stability._STEPS] >= 32
     with VirtualBoard(image, walk=recording.samples, speed=0) as board:
-        board.advance(recording.duration_s + 4)
+        board.advance(recording.duration_s + 35)
         assert b"baseline:" not in board.console
     assert flash_image.read(image, "/baseline.bin") != kept
+    with log_folder(image) as folder:
+        found = [steplog_decoder.decode(kind, data) for _, kind, data in read_log_files(folder).records()]
+    logged = [record for record in found if record["kind"] == "steps"]
+    steps = [step["stability"] for record in logged for step in record["steps"]]
+    scores = [score for score in steps if score is not None]
+    bouts = [bout["stability"] for record in logged for bout in record["bouts"]]
+    assert len(scores) > 100
+    # Both are kept in sixths.
+    assert all(abs(score - np.mean(scores)) <= 100 / 6 for score in bouts)
+    assert len(bouts) == 2
+
+
+def test_a_bout_has_the_mean_stability_of_its_own_steps():
+    events = []
+    bouts = BoutTracker(events)
+    for index, (direction, score) in enumerate(
+        [(FORWARD, 40), (FORWARD, None), (FORWARD, 60), (BACKWARD, 0), (FORWARD, 80)] + [(BACKWARD, 30)] * 3
+    ):
+        bouts.feed(index, direction, score)
+    bouts.end(9)
+    closed = [detail for _, kind, detail in events if kind == "bout_closed"]
+    assert closed == [(FORWARD, 4, 0, 4, 60), (BACKWARD, 3, 5, 7, 30)]
+    events.clear()
+    for index in range(3):
+        bouts.feed(index, FORWARD, None)
+    bouts.end(3)
+    assert events[-1] == (3, "bout_closed", (FORWARD, 3, 0, 2, None))

@@ -10,32 +10,43 @@ RUN_STEPS = 3
 class BoutTracker:
     """Feed it settled steps; it appends (index, kind, detail) to `events`.
 
-    "bout_opened": detail is the direction. "bout_closed": (direction, steps, first index, last index).
+    "bout_opened": detail is the direction. "bout_closed": (direction, steps, first index, last index,
+    mean stability or None).
     """
 
     def __init__(self, events):
         self._events = events
         self._direction = None
         self._steps = self._first = self._last = 0
+        # Sum and number of the stability scores: of the bout, and of the run.
+        self._scores = self._scored = 0
         self._run_direction = None
-        self._run_steps = self._run_first = 0
+        self._run_steps = self._run_first = self._run_scores = self._run_scored = 0
 
-    def feed(self, index, direction):
+    def feed(self, index, direction, stability=None):
+        score = stability or 0
+        scored = 0 if stability is None else 1
         if direction == self._direction:
             self._run_direction = direction
             self._steps += 1
             self._last = index
+            self._scores += score
+            self._scored += scored
             return
         if direction != self._run_direction:
             self._run_direction = direction
-            self._run_steps = 0
+            self._run_steps = self._run_scores = self._run_scored = 0
             self._run_first = index
         self._run_steps += 1
+        self._run_scores += score
+        self._run_scored += scored
         if self._run_steps == RUN_STEPS:
             self._close(index)
             self._direction = direction
             self._steps = RUN_STEPS
             self._first = self._run_first
+            self._scores = self._run_scores
+            self._scored = self._run_scored
             self._last = index
             self._events.append((index, "bout_opened", direction))
 
@@ -46,6 +57,7 @@ class BoutTracker:
 
     def _close(self, index):
         if self._direction is not None:
-            detail = (self._direction, self._steps, self._first, self._last)
+            stability = self._scores // self._scored if self._scored else None
+            detail = (self._direction, self._steps, self._first, self._last, stability)
             self._events.append((index, "bout_closed", detail))
             self._direction = None

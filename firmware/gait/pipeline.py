@@ -135,7 +135,7 @@ class Pipeline:
     def _settle(self, index, direction, confidence, stability=None):
         contact = (self._input_index(index) if self._input_index else index) + self._origin
         self._steps.append(Step(contact, self.sample_index, direction, confidence, stability))
-        self._bouts.feed(contact, direction)
+        self._bouts.feed(contact, direction, stability)
         self._in_bout = True
 
     def _report(self):

@@ -10,6 +10,7 @@ import gc
 import sys
 
 from journal import RECORD_BYTES, JournalFull, encode_record
+
 from firmware.link import protocol
 
 # A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
@@ -37,7 +38,7 @@ def live_cue(at_ms, pattern):
 
 
 class Session:
-    """device: has logbook (Logbook), clock (Clock), settings (Settings), status() -> dict of protocol.FIELDS names,
+    """device: has logbook (Logbook), clock (Clock), settings (Settings), status() -> dict of protocol.fields() names,
     identify(), keep_time() (the clock was set), calibrate(action) and update(body) -> body of the answer,
     apply_settings(names) (these have changed), day_count (DayCount), radio (Windows).
 
@@ -108,7 +109,8 @@ class Session:
         journal = self._device.logbook.journal
         if log_id != journal.log_id:
             raise ValueError(
-                "acknowledge: log %d was erased meanwhile, now it is log %d: sync again" % (log_id, journal.log_id)
+                "acknowledge: log %d was erased meanwhile, now it is log %d: sync again"
+                % (log_id, journal.log_id)
             )
         journal.acknowledge(up_to)
         return protocol.pack_u32(journal.acknowledged)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retrostep.history import Happening, StoredRecords, Timeline, read_records
+from retrostep.printable import printable
 from retrostep.store import Store
 
 
@@ -30,7 +31,7 @@ def read_crashes(store: Store) -> Iterator[Crash]:
                 yield Crash(
                     log["device_id"],
                     found.utc_ms,
-                    found.boot.firmware,
+                    printable(found.boot.firmware),
                     content["count"],
-                    content["traceback"].strip(),
+                    printable(content["traceback"].strip(), keep="\n"),
                 )

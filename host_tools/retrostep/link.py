@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from retrostep.device_tree import use_device_code
+from retrostep.printable import printable
 
 use_device_code()
 
@@ -206,7 +207,7 @@ def _named(names: tuple[str, ...], index: int) -> str:
 def decode_fields(body: bytes) -> dict[str, Any]:
     """The dict that protocol.encode_fields() took; unknown keys are skipped. Raises MessageMalformed."""
     values: dict[str, Any] = {}
-    known = {key: (name, layout) for key, name, layout in protocol.FIELDS}
+    known = {key: (name, layout) for key, name, layout in protocol.fields()}
     at = 0
     while at < len(body):
         if at + 2 > len(body) or at + 2 + body[at + 1] > len(body):
@@ -217,7 +218,7 @@ def decode_fields(body: bytes) -> dict[str, Any]:
         if key in known:
             name, layout = known[key]
             if layout is None:
-                values[name] = data.decode()
+                values[name] = printable(data.decode())
             else:
                 values[name] = protocol.unpack(layout, data)[0]
     return values
@@ -263,7 +264,7 @@ class Link:
             if answered != tag:
                 continue
             if code == protocol.ERROR:
-                reason = bytes(content[1:]).decode(errors="replace")
+                reason = printable(bytes(content[1:]).decode(errors="replace"))
                 if content[:1] == bytes([protocol.ERROR_BUSY]):
                     raise Busy(f"{self._transport.name} refused: {reason}; ask again, or restart it")
                 raise Refused(f"{self._transport.name} refused: {reason}")
@@ -329,7 +330,7 @@ class Link:
         raise failure or self._silence()
 
     async def status(self) -> dict[str, Any]:
-        """The device's fields (names as in protocol.FIELDS). Raises LinkError."""
+        """The device's fields (names as in protocol.fields()). Raises LinkError."""
         body = await self._ask(protocol.STATUS)
         with _reading():
             status = decode_fields(body)
@@ -449,7 +450,9 @@ class Link:
         answer = await self._ask(protocol.CALIBRATE, bytes([action]))
         with _reading():
             state, steps, quality = protocol.unpack("<BBB", answer)
-            return CalibrationState(_named(STATES, state), steps, quality, bytes(answer[3:]).decode())
+            return CalibrationState(
+                _named(STATES, state), steps, quality, printable(bytes(answer[3:]).decode())
+            )
 
     async def settings(self, changes: dict[str, Any] | None = None) -> DeviceSettings:
         """Change these settings, all or none; the settings as they are then. Raises LinkError."""

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
 from retrostep.link import DeviceSettings
+from retrostep.printable import printable
 
 
 def parse_assignments(texts: list[str]) -> dict[str, Any]:
@@ -35,8 +36,10 @@ def print_settings(found: DeviceSettings, as_json: bool) -> None:
         return
     table = Table(title="Settings", title_justify="left", show_header=False)
     for name, value in sorted(found.values.items()):
-        text = value if isinstance(value, str) else json.dumps(value)
-        table.add_row(name, escape(text) + (" (after a restart)" if name in found.restart else ""))
+        text = printable(value) if isinstance(value, str) else json.dumps(value)
+        table.add_row(
+            escape(printable(name)), escape(text) + (" (after a restart)" if name in found.restart else "")
+        )
     console = Console()
     console.print(table)
     if found.restart:
