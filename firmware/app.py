@@ -73,6 +73,7 @@ class Device:
 
     def __init__(self, safe=False):
         startup = load_seldom("startup")
+        self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         self._safe = safe
         self.settings = Settings()
         self.clock = Clock(time.ticks_us, time.ticks_diff)
@@ -97,6 +98,7 @@ class Device:
             self._pipeline.model_id,
             board.NAME,
             startup.log_budget(self.settings["log_bytes"], LOG_FOLDER),
+            alive=self._watchdog.feed,
         )
         self._led = None
         if board.LED_PIN is not None:
@@ -468,11 +470,10 @@ class Device:
 
         Feeds the watchdog: whatever keeps this task from running for long is a hang.
         """
-        watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         healthy = trusted = self._safe
         battery_due_ms = 0
         while True:
-            watchdog.feed()
+            self._watchdog.feed()
             if self._safe and self._led:
                 self._set_led(self._led.value() != board.LED_ON)
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)

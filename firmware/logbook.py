@@ -25,7 +25,8 @@ class Logbook:
     """The log in `folder`, for one boot.
 
     uptime_ms: function, ms since this boot. log_id: u32, used if the log is new. cause, placement: indices into
-    steplog.RESET_CAUSES and PLACEMENTS. Writes the BOOT record at once. Raises OSError if the folder can't be used.
+    steplog.RESET_CAUSES and PLACEMENTS. alive: called at each record while the whole log has to be read, for a
+    watchdog. Writes the BOOT record at once. Raises OSError if the folder can't be used.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class Logbook:
         board,
         budget_bytes=1_700_000,
         segment_bytes=SEGMENT_BYTES,
+        alive=lambda: None,
     ):
         self._folder = folder
         self._uptime_ms = uptime_ms
+        self._alive = alive
         self.write_failures = 0
         self.flushes = 0
         self._sizes = segment_bytes, budget_bytes
@@ -103,6 +106,7 @@ class Logbook:
             # A new log, or a power cut before the first checkpoint: the records hold everything.
             since = 0
         for _, kind, payload in self.journal.records(since):
+            self._alive()
             if kind == steplog.STEPS:
                 self.totals.add_payload(payload)
 

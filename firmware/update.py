@@ -248,7 +248,7 @@ class Updater:
             if self._copied(name, sha):
                 self._number, self._offset, self._state = at + 1, 0, COPYING
                 return
-            if have >= size:
+            if have and have >= size:
                 # Whole, and wrong.
                 os.remove(path)
                 have = 0

@@ -74,6 +74,7 @@ async def visit(device, wifi):
     station = network.WLAN(network.STA_IF)
     # Collecting often while modules load keeps what stays together, as in main.py.
     gc.collect()
+    usual = gc.threshold()
     gc.threshold(_COLLECT_EVERY_BYTES)
     try:
         await asyncio.wait_for(_publish(device, station, wifi), wifi["window_s"])
@@ -90,5 +91,5 @@ async def visit(device, wifi):
                 del sys.modules[name]
                 package, last = name.rsplit(".", 1)
                 sys.modules[package].__dict__.pop(last, None)
-        gc.threshold(-1)
+        gc.threshold(usual)
         gc.collect()

@@ -385,6 +385,18 @@ def test_steps_are_in_the_totals_before_and_after_a_restart(device, make_device)
     assert again.logbook.counts() == [5, 130, 0, 0]
 
 
+def test_counting_a_log_without_its_totals_keeps_the_watchdog_fed(device, make_device, tmp_path):
+    device.walk(3_000)
+    device.logbook.close()
+    records = sum(1 for _ in device.logbook.journal.records())
+    (tmp_path / "log" / "totals").unlink()
+    fed = []
+    again = Logbook(str(tmp_path / "log"), lambda: 0, 77, 0, 0, "0", "m", "b", alive=lambda: fed.append(1))
+    assert again.counts() == [3_000, 0, 0, 0]
+    assert len(fed) >= records > 20
+    again.close()
+
+
 def test_at_most_thirty_seconds_of_steps_wait_in_ram(device):
     device.walk(500)
     stored = sum(

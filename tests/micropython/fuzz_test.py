@@ -8,7 +8,6 @@ answer, with its tag; a valid one gets the right answer; no step is lost, no rec
 
 import gc
 import json
-import os
 import random
 import struct
 import sys
@@ -16,9 +15,8 @@ import time
 from array import array
 from binascii import crc32
 
-import vfs
 from journal import Journal, decode_record, encode_record
-from ramflash import RamFlash, mount
+from ramflash import device_volume
 
 import firmware.logbook
 from firmware.calibration import Calibration
@@ -394,26 +392,6 @@ def check_log(logbook):
         assert crc32(encode_record(sequence, kind, payload)) == journal.kept[sequence]
         found += 1
     assert found == journal.flushed_sequence - journal.oldest_sequence
-
-
-def device_volume():
-    """A flash at "/", as the device has it; this computer's files, with the modules among them, move to /host."""
-    here = os.getcwd()
-    vfs.umount("/")
-    flash = RamFlash(blocks=48)
-    mount(flash, "/")
-    vfs.mount(vfs.VfsPosix("/"), "/host")
-
-    def moved(path):
-        if path.startswith(".frozen"):
-            return path
-        return "/host" + (path if path.startswith("/") else here + "/" + path)
-
-    sys.path[:] = [moved(path) for path in sys.path]
-    for module in sys.modules.values():
-        if hasattr(module, "__path__"):
-            module.__path__ = moved(module.__path__)
-    return flash
 
 
 async def test_fuzz_any_request_gets_one_answer_and_costs_neither_steps_nor_memory():

@@ -1,5 +1,7 @@
 """NOR flash in RAM for littlefs: erase sets bits, programming only clears them, erases are counted by block."""
 
+import os
+import sys
 from array import array
 
 import micropython
@@ -50,3 +52,23 @@ def mount(flash, at="/flash", fresh=True):
     if fresh:
         vfs.VfsLfs2.mkfs(flash)
     vfs.mount(vfs.VfsLfs2(flash), at)
+
+
+def device_volume():
+    """A flash at "/", as the device has it; this computer's files, with the modules among them, move to /host."""
+    here = os.getcwd()
+    vfs.umount("/")
+    flash = RamFlash(blocks=48)
+    mount(flash, "/")
+    vfs.mount(vfs.VfsPosix("/"), "/host")
+
+    def moved(path):
+        if path.startswith(".frozen"):
+            return path
+        return "/host" + (path if path.startswith("/") else here + "/" + path)
+
+    sys.path[:] = [moved(path) for path in sys.path]
+    for module in sys.modules.values():
+        if hasattr(module, "__path__"):
+            module.__path__ = moved(module.__path__)
+    return flash
