@@ -11,7 +11,7 @@ from firmware.gait.mounting import Mounting
 from firmware.plan import fits
 from retrostep import cli, exchange, training_plan
 from retrostep.board import VirtualBoard, flash_image
-from retrostep.device_tree import device_files
+from retrostep.radio_bench import installed_files
 from retrostep.store import Store
 from retrostep.training_plan import PlanRefused, TrainingPlan, keep, plans, weekdays_of
 from retrostep.walker import Walk
@@ -171,7 +171,8 @@ def factory_image(tmp_path_factory):
     settings = folder / "settings.json"
     settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
     image = folder / "flash.img"
-    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    # Compiled, as on a device: to compile a test there takes more than is free.
+    flash_image.create(image, [*installed_files(folder / "compiled"), (settings, "/settings.json")])
     return image
 
 
