@@ -145,7 +145,7 @@ def test_json_is_the_only_thing_on_standard_output(arguments, year, walked, tmp_
 def walked(tmp_path_factory):
     """A flash image whose device has walked."""
     image = tmp_path_factory.mktemp("walked") / "flash.img"
-    flash_image.create(image, device_files())
+    flash_image.create(image)
     with VirtualBoard(
         image, walk=Walk().stand(1).walk("forward", seconds=20).stand(2).recording("waist").samples, speed=0
     ) as board:

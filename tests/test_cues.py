@@ -19,7 +19,8 @@ from firmware.steplog import FAULT_MOTOR_SILENT, PATTERNS
 from retrostep.board import VirtualBoard, console, flash_image
 from retrostep.board.hand import felt, strength_mg
 from retrostep.board.wiring import LRA, QTPY_ESP32S3, XIAO_ESP32S3, Motor
-from retrostep.device_tree import device_files, device_root
+from retrostep.device_tree import device_root
+from retrostep.flash import installed_files
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.walker import Walk
 
@@ -351,7 +352,7 @@ def make_image(folder, profile, without=(), **settings):
     stored.write_text(
         json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex(), **settings})
     )
-    files = [pair for pair in device_files() if pair[1] not in without]
+    files = [pair for pair in installed_files() if pair[1] not in without]
     image = folder / f"{len(list(folder.iterdir()))}.img"
     flash_image.create(image, [*files, (chosen, "/board.txt"), (stored, "/settings.json")])
     return image

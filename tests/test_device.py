@@ -15,7 +15,7 @@ from firmware.gait.mounting import Mounting
 from retrostep import cli, flash, recording
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
-from retrostep.device_tree import device_files
+from retrostep.flash import installed_files
 from retrostep.history import read_history
 from retrostep.link import Link
 from retrostep.logfiles import log_folder, read_log_files
@@ -34,7 +34,7 @@ def factory_image(tmp_path_factory):
     settings = folder / "settings.json"
     settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
     image = folder / "flash.img"
-    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    flash_image.create(image, [*installed_files(), (settings, "/settings.json")])
     return image
 
 
@@ -301,7 +301,7 @@ def test_on_a_small_volume_old_steps_go_in_time_and_the_log_says_which(tmp_path)
         log.flush()
     log.close()
     image = tmp_path / "flash.img"
-    files = [*device_files(), *((path, f"/log/{path.name}") for path in folder.iterdir())]
+    files = [*installed_files(), *((path, f"/log/{path.name}") for path in folder.iterdir())]
     needed = sum(path.stat().st_size // 4096 + 1 for path, _ in files) + 16
     flash_image.create(image, files, blocks=needed)
     with VirtualBoard(image, speed=0) as board:

@@ -8,7 +8,7 @@ from conftest import sweep_size
 
 from retrostep.board import VirtualBoard, console, flash_image
 from retrostep.board.wiring import WIRINGS
-from retrostep.device_tree import device_files
+from retrostep.flash import installed_files
 
 # Each part on one of its boards.
 BOARD_OF = {
@@ -55,7 +55,7 @@ def make_image(folder, board, *more, without=("/main.py",)):
     """A flash image for a board profile; without main.py no app runs."""
     chosen = folder / "board.txt"
     chosen.write_text(board)
-    files = [pair for pair in device_files() if pair[1] not in without]
+    files = [pair for pair in installed_files() if pair[1] not in without]
     files += [(chosen, "/board.txt"), (configuration_standin(folder), "/bmi270.cfg"), *more]
     image = folder / "flash.img"
     flash_image.create(image, files)

@@ -15,7 +15,7 @@ from firmware.settings import SettingRefused, Settings
 from retrostep import flash
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
-from retrostep.device_tree import device_files
+from retrostep.flash import installed_files
 from retrostep.link import Link
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.store import Store
@@ -231,7 +231,7 @@ def test_on_the_device_the_goal_is_felt_logged_and_remembered_over_a_reset(tmp_p
         json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex(), "plan": plan})
     )
     image = tmp_path / "flash.img"
-    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    flash_image.create(image, [*installed_files(), (settings, "/settings.json")])
     with VirtualBoard(image, walk=np.concatenate([walk.samples] * 3), speed=0) as board:
         board.advance(1)
         board.set_speed(1.0)

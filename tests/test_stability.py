@@ -19,9 +19,10 @@ from firmware.gait.pipeline import Pipeline
 from firmware.gait.resample import Resampler
 from retrostep import interpreter
 from retrostep.board import VirtualBoard, flash_image
-from retrostep.device_tree import device_files, device_root
+from retrostep.device_tree import device_root
 from retrostep.evaluation import stability as judged
 from retrostep.evaluation.scoring import Facts
+from retrostep.flash import installed_files
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.recording import Recording
 from retrostep.replay import Replay, Replayer
@@ -261,7 +262,7 @@ def calibrated_image(tmp_path_factory):
     settings = folder / "settings.json"
     settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
     image = folder / "flash.img"
-    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    flash_image.create(image, [*installed_files(), (settings, "/settings.json")])
     return image
 
 

@@ -20,7 +20,8 @@ from firmware.gait.pipeline import Pipeline
 from retrostep import evaluation, interpreter, recording
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.commands import device, replay, train
-from retrostep.device_tree import device_files, device_root
+from retrostep.device_tree import device_root
+from retrostep.flash import installed_files
 from retrostep.replay import Replayer, ReplayError
 from retrostep.training import TrainingError, examples, modelfile, trainer
 from retrostep.walker import Walk
@@ -375,7 +376,7 @@ def factory_image(tmp_path_factory):
     folder = tmp_path_factory.mktemp("factory")
     settings = folder / "settings.json"
     settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
-    flash_image.create(folder / "flash.img", [*device_files(), (settings, "/settings.json")])
+    flash_image.create(folder / "flash.img", [*installed_files(), (settings, "/settings.json")])
     return folder / "flash.img"
 
 
@@ -403,7 +404,7 @@ def test_the_device_refuses_a_damaged_model_says_why_and_counts_on(retrostep, fi
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex()}))
     image = tmp_path / "flash.img"
-    flash_image.create(image, [*device_files(), (settings, "/settings.json"), (damaged, "/model.py")])
+    flash_image.create(image, [*installed_files(), (settings, "/settings.json"), (damaged, "/model.py")])
     with VirtualBoard(image) as board:
         assert "+" not in status_model(retrostep, board, tmp_path)
         printed = bytes(board.console).decode()

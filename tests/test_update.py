@@ -308,7 +308,7 @@ def updated_image(tmp_path_factory):
     folder = tmp_path_factory.mktemp("updated")
     image, settings, keys = folder / "flash.img", folder / "settings.json", folder / "keys.json"
     settings.write_text(json.dumps({"update_key": KEY, "placement": "pocket"}))
-    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    flash_image.create(image, [*flash.installed_files(), (settings, "/settings.json")])
     with VirtualBoard(image, walk=demo_walk().recording("waist").samples, speed=0) as board:
         board.advance(120)
         board.set_speed(1.0)

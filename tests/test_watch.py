@@ -12,7 +12,7 @@ import time
 import pytest
 
 from retrostep.board import VirtualBoard, flash_image
-from retrostep.device_tree import device_files
+from retrostep.flash import installed_files
 from retrostep.link import LiveCue, LiveStep
 from retrostep.walker import Walk as SimulatedWalk
 from retrostep.watching import SHOWN, Walk
@@ -66,7 +66,7 @@ def walking_image(tmp_path_factory):
     image = tmp_path_factory.mktemp("watch") / "flash.img"
     settings = image.parent / "settings.json"
     settings.write_text(json.dumps({"placement": "pocket"}))
-    flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+    flash_image.create(image, [*installed_files(), (settings, "/settings.json")])
     return image
 
 

@@ -21,8 +21,9 @@ from retrostep import diary, instruction_count, interpreter
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.demo import device_settings
-from retrostep.device_tree import device_files, device_root
+from retrostep.device_tree import device_root
 from retrostep.evaluation.timed_walks import TOLERANCE_S, timing_errors
+from retrostep.flash import installed_files
 from retrostep.history import read_history
 from retrostep.link import Link
 from retrostep.recording import Recording
@@ -91,7 +92,7 @@ def board_hour() -> Iterator[Figure]:
         settings = folder / "settings.json"
         settings.write_text(json.dumps(device_settings(recording)))
         image = folder / "flash.img"
-        flash_image.create(image, [*device_files(), (settings, "/settings.json")])
+        flash_image.create(image, [*installed_files(), (settings, "/settings.json")])
         took_s = 0.0
         with VirtualBoard(image, walk=recording.samples, speed=0) as board:
             started = time.perf_counter()

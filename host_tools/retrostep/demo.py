@@ -33,7 +33,8 @@ from retrostep.cable import LineAssembler
 from retrostep.commands.connection import over_cable
 from retrostep.commands.device import sync_with_bar
 from retrostep.commands.radio import over_radio
-from retrostep.device_tree import device_files, use_device_code
+from retrostep.device_tree import use_device_code
+from retrostep.flash import installed_files
 from retrostep.history import read_history
 from retrostep.link import Link, LiveCue, LiveStep
 from retrostep.periods import days
@@ -222,7 +223,7 @@ def run(recording: Recording, console: Console, speed: float = SPEED) -> dict[st
         image = Path(folder) / "flash.img"
         settings = Path(folder) / "settings.json"
         settings.write_text(json.dumps(device_settings(recording)))
-        files = kit.files if kit else device_files()
+        files = kit.files if kit else installed_files()
         flash_image.create(image, [*files, (settings, "/settings.json")])
         view = View(f"Walk ({kind})", recording.duration_s)
         board = VirtualBoard(

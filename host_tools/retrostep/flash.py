@@ -10,9 +10,12 @@ starts what it had. Settings, log and libraries of others are never touched.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import functools
 import hashlib
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -219,6 +222,22 @@ def compile_application(folder: Path, march: str | None) -> dict[str, Path]:
             continue
         files[name.replace(".py", ".mpy")] = compile_file(source, name, folder, march)
     return files
+
+
+@functools.cache
+def installed_files() -> list[tuple[Path, str]]:
+    """The device's files as an installation in the root has them on the virtual board: (path here, path there).
+
+    Compiled for this computer's interpreter, as on a device: to compile so much there would leave its heap in pieces.
+    Kept until this process ends. Raises FlashFailed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="retrostep-compiled-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    entries = [(source, target) for source, target in device_files() if target.lstrip("/") in ENTRY_FILES]
+    application = compile_application(folder, "x64").items()
+    return entries + [
+        (path, f"/{name}" if name.startswith("firmware/") else f"/lib/{name}") for name, path in application
+    ]
 
 
 def compile_file(source: Path, name: str, folder: Path, march: str) -> Path:

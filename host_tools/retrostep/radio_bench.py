@@ -15,12 +15,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrostep import radio
+from retrostep import flash, radio
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.board.laptop import Laptop
 from retrostep.board.radio import CONNECTION_INTERVAL_S, Air, BoardRadio, aioble_files
-from retrostep.device_tree import device_files, use_device_code
-from retrostep.flash import compile_application, compile_file
+from retrostep.device_tree import use_device_code
+from retrostep.flash import compile_file
 from retrostep.link import Link
 from retrostep.radio import Backend, RadioTransport
 from retrostep.store import Store
@@ -76,13 +76,8 @@ def write_days(folder: Path, days: int | None = None, records: int | None = None
 
 
 def installed_files(folder: Path) -> list[tuple[Path, str]]:
-    """The device's files and aioble as `retrostep flash` and mip install them: compiled, here into `folder`.
-
-    To compile so much on the device itself would leave its heap in pieces.
-    """
-    files = [(source, target) for source, target in device_files() if target.count("/") == 1]
-    for name, path in compile_application(folder, _MARCH).items():
-        files.append((path, f"/{name}" if name.startswith("firmware/") else f"/lib/{name}"))
+    """The device's files and aioble as `retrostep flash` and mip install them: compiled, aioble into `folder`."""
+    files = list(flash.installed_files())
     for source, target in aioble_files():
         compiled = compile_file(source, target.lstrip("/"), folder, _MARCH)
         files.append((compiled, target.replace(".py", ".mpy")))

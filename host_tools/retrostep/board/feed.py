@@ -22,9 +22,13 @@ FLAT_ACC_LSB = (0, 0, 2049)
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed file and what surrounds it. `starts_us` is the virtual time of its first sample."""
+    """`samples` rows of a file from row `offset` on, and what surrounds them.
+
+    `starts_us` is the virtual time of the first one.
+    """
 
     path: str
+    offset: int
     samples: int
     rate_hz: float
     starts_us: int
@@ -35,6 +39,7 @@ class Feed:
         """The form that the ROM reads."""
         return {
             "path": self.path,
+            "offset": self.offset,
             "samples": self.samples,
             "rate_hz": self.rate_hz,
             "starts_us": self.starts_us,
@@ -43,16 +48,15 @@ class Feed:
         }
 
 
-def lying_still(folder: Path) -> Feed:
-    """A sensor that nobody moves."""
-    path = folder / "still.feed"
-    path.write_bytes(b"")
+def lying_still(target: Path) -> Feed:
+    """A sensor that nobody moves; `target` is there afterwards, for what comes later."""
+    target.touch()
     flat = (*FLAT_ACC_LSB, 0, 0, 0)
-    return Feed(str(path), 0, 104.0, 0, flat, flat)
+    return Feed(str(target.resolve()), 0, 0, 104.0, 0, flat, flat)
 
 
 def from_walk(walk: npt.NDArray[np.int16] | Path, rate_hz: float, starts_us: int, target: Path) -> Feed:
-    """Write (or point to) the feed of a walk: int16 array (N, 6), or a raw file of that. Raises BoardError."""
+    """Append a walk to the feed file: int16 array (N, 6), or a raw file of that. Raises BoardError."""
     if isinstance(walk, Path):
         samples = np.fromfile(walk, dtype="<i2")
         if samples.size % COLUMNS:
@@ -61,7 +65,6 @@ def from_walk(walk: npt.NDArray[np.int16] | Path, rate_hz: float, starts_us: int
                 "(little-endian int16: acc x y z, gyr x y z)"
             )
         samples = samples.reshape(-1, COLUMNS)
-        path = walk
     else:
         samples = np.asarray(walk)
         if samples.ndim != 2 or samples.shape[1] != COLUMNS or samples.dtype.kind not in "iu":
@@ -69,13 +72,15 @@ def from_walk(walk: npt.NDArray[np.int16] | Path, rate_hz: float, starts_us: int
                 f"the walk has shape {samples.shape} and type {samples.dtype}: "
                 "expected (N, 6) whole numbers in LSB (0.488 mg, 70 mdps)"
             )
-        path = target
-        samples.astype("<i2").tofile(path)
     if not len(samples):
         raise BoardError("the walk holds no samples: give at least one, or None to lie still")
+    offset = target.stat().st_size // (2 * COLUMNS) if target.exists() else 0
+    with target.open("ab") as file:
+        samples.astype("<i2").tofile(file)
     second = max(1, round(rate_hz))
     return Feed(
-        str(path.resolve()),
+        str(target.resolve()),
+        offset,
         len(samples),
         rate_hz,
         starts_us,

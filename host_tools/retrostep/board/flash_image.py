@@ -12,7 +12,7 @@ from typing import Any
 
 from retrostep import interpreter
 from retrostep.board.errors import BoardError
-from retrostep.device_tree import device_files
+from retrostep.flash import installed_files
 
 BLOCK_SIZE = 4096
 FLASH_BLOCKS = 512
@@ -25,8 +25,8 @@ class ImageError(BoardError):
 
 
 def create(image: Path, files: Iterable[tuple[Path, str]] | None = None, blocks: int = FLASH_BLOCKS) -> None:
-    """Make `image` anew with `files`: (path here, path on the device); None: the device's own files."""
-    pairs = device_files() if files is None else list(files)
+    """Make `image` anew with `files`: (path here, path on the device); None: the device's own, compiled."""
+    pairs = installed_files() if files is None else list(files)
     image.write_bytes(b"\xff" * (BLOCK_SIZE * blocks))
     _run(image, "create", files=[[str(Path(here).resolve()), there] for here, there in pairs])
 

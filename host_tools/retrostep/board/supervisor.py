@@ -88,10 +88,11 @@ class VirtualBoard:
     walk_starts_s: virtual time of the walk's first sample.
     speed: virtual seconds a wall second; 0 stands still but for `advance`, None is as fast as it goes.
     clock_ppm: error of the sensor's oscillator; None: about +0.6 %, by the seed. -1600 makes 104 Hz exact.
+    usb: a computer is at the other end of the USB cable; one of whose programs has the port open is in any case.
     radio: a BoardRadio gives the board its module `bluetooth`; None: a board without a radio.
     script: ((at_ms, command, arguments...), ...) at virtual times, with the names of the methods here:
-        ("press", ms), ("cut_power",), ("inject", kind, for_ms), ("set_battery", mv), ("set_wifi", air),
-        ("set_speed", x).
+        ("press", ms), ("cut_power",), ("inject", kind, for_ms), ("set_battery", mv), ("set_usb", attached),
+        ("set_wifi", air), ("set_speed", x).
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class VirtualBoard:
         wiring: Wiring = XIAO_ESP32S3,
         unique_id: bytes | None = None,
         battery_mv: int = 3900,
+        usb: bool = True,
         radio: "BoardRadio | None" = None,
         script: Sequence[Sequence[Any]] = (),
         extra_rom: Sequence[Path] = (),
@@ -120,6 +122,7 @@ class VirtualBoard:
         self._speed = speed
         self._heap = _bytes(heap)
         self._battery_mv = battery_mv
+        self._usb = usb
         self._rng = np.random.default_rng(seed)
         residual_ppm = float(self._rng.uniform(-CLOCK_SPREAD_PPM, CLOCK_SPREAD_PPM))
         self._clock_ppm = TYPICAL_CLOCK_PPM + residual_ppm if clock_ppm is None else clock_ppm
@@ -137,11 +140,10 @@ class VirtualBoard:
             self._extra_modules.append("bluetooth")
             radio.attach(self._send_radio, self._set_radio_in_use)
         self._folder = Path(tempfile.mkdtemp(prefix="retrostep-board-"))
-        self._feed = feeds.lying_still(self._folder)
+        self._feed_file = self._folder / "feed"
+        self._feed = feeds.lying_still(self._feed_file)
         if walk is not None:
-            self._feed = feeds.from_walk(
-                walk, feed_rate_hz, round(walk_starts_s * 1e6), self._folder / "walk.feed"
-            )
+            self._feed = feeds.from_walk(walk, feed_rate_hz, round(walk_starts_s * 1e6), self._feed_file)
         self._counters = self._folder / "flash-counters"
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -312,6 +314,19 @@ class VirtualBoard:
         self._battery_mv = mv
         self._do(lambda: self._send(_command("set_battery", mv)))
 
+    def walk(self, walk: npt.NDArray[np.int16] | Path | None, rate_hz: float = 104.0) -> None:
+        """Let the sensor feel another movement from now on; None: lie still."""
+        self._feed = feeds.lying_still(self._feed_file)
+        if walk is not None:
+            self._feed = feeds.from_walk(walk, rate_hz, self.now_us, self._feed_file)
+        feed = self._feed.as_dict()
+        self._do(lambda: self._send({"do": "feed", "feed": feed}))
+
+    def set_usb(self, attached: bool) -> None:
+        """Plug the USB cable into a computer, or pull it."""
+        self._usb = attached
+        self._do(self._tell_usb)
+
     def set_wifi(self, air: str) -> None:
         """What the Wi-Fi is like: "absent", "refuses" or "there". Needs extra_modules=("network",)."""
         self._do(lambda: self._send(_command("set_wifi", air)))
@@ -420,6 +435,8 @@ class VirtualBoard:
             "rtc_memory": "",
             "wake_reason": 0,
             "battery_mv": self._battery_mv,
+            "usb": self._usb or self._outside_open,
+            "feed": self._feed.as_dict(),
             "button_released_us": 1 << 60,
             "script_done": sum(at_us <= now_us for at_us, _ in self._script) if now_us else 0,
             "faults": [],
@@ -441,7 +458,6 @@ class VirtualBoard:
             "wiring": wiring,
             "seed": self._seed,
             "unique_id": self.unique_id.hex(),
-            "feed": self._feed.as_dict(),
             "script": self._script,
             "image": str(self.image.resolve()),
             "counters": str(self._counters),
@@ -545,6 +561,10 @@ class VirtualBoard:
                 self._selector.unregister(self._outside.master)
                 self._outside.drop()
             self._tell_outside()
+            self._tell_usb()
+
+    def _tell_usb(self) -> None:
+        self._send(_command("set_usb", self._usb or self._outside_open))
 
     def _tell_outside(self) -> None:
         self._send({"do": "outside", "open": self._outside_open or self._radio_in_use})
@@ -728,6 +748,7 @@ def _command(name: str, *arguments: Any) -> dict[str, Any]:
         "cut_power": ("cut", ()),
         "inject": ("inject", ("kind", "for_ms")),
         "set_battery": ("battery", ("mv",)),
+        "set_usb": ("usb", ("attached",)),
         "set_wifi": ("wifi", ("air",)),
         "set_speed": ("speed", ("speed",)),
     }

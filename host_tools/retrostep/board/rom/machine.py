@@ -360,6 +360,29 @@ class SoftI2C(I2C):
         self._open(scl, sda, freq, timeout)
 
 
+class _Memory:
+    """The chip's registers: of these only the counters of the USB host's frames, one a millisecond."""
+
+    # The frame number in DSTS of the USB OTG controller, and FRAM_NUM of the USB Serial/JTAG controller (ESP32-S3
+    # technical reference manual); each counts while a host is there.
+    _FRAMES = {0x60080808: (8, 0x3FFF), 0x60038024: (0, 0x7FF)}
+
+    def __init__(self):
+        self._stopped = 0
+
+    def __getitem__(self, address):
+        if board.mcu != "ESP32S3" or address not in self._FRAMES:
+            raise NotImplementedError("virtual board: no register at 0x%08x" % address)
+        if board.usb_attached:
+            clock.look()
+            self._stopped = clock.now_us // 1000
+        shift, mask = self._FRAMES[address]
+        return (self._stopped & mask) << shift
+
+
+mem32 = _Memory()
+
+
 class RTC:
     """Calendar and the 2 KiB of RTC memory; both survive everything but a power cut."""
 

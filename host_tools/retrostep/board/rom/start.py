@@ -58,7 +58,9 @@ def _start():
     chips = []
     for fitted in wiring["chips"]:
         module = __import__("virtual." + fitted["model"], None, None, ["Chip"])
-        chip = module.Chip(fitted, _life["feed"], [pins.net(number) for number in fitted["int_pins"]])
+        chip = module.Chip(
+            fitted, _life["state"]["feed"], [pins.net(number) for number in fitted["int_pins"]]
+        )
         bus.attach(fitted["sda"], fitted["scl"], fitted["address"], chip)
         chips.append(chip)
     for module in _life["extra_modules"]:

@@ -14,9 +14,12 @@ wake_reason = 0
 unique_id = b""
 mcu = "ESP32S3"
 machine_name = ""
+usb_attached = False
 cpu_hz = 160000000
 wake_ext0 = None
 wake_ext1 = None
+# A light sleep that is longer is told: those between two looks into a FIFO would be all that is.
+_TOLD_MS = 5000
 # Kept for the end of a life, whose state must be told, however scattered the firmware has left the heap.
 _RESERVE_BYTES = 32768
 _reserve = None
@@ -27,6 +30,7 @@ _battery_mv = 0
 _battery_pin = None
 _battery_divider = 1
 _chips = []
+_feed = None
 _persistent = []
 _soft_reset_mode = "friendly"
 
@@ -126,7 +130,16 @@ _faults = None
 def start(life, chips):
     """Wire everything up. `life` is the supervisor's description of this start; `chips` are on their buses."""
     global rtc_memory, reset_cause, wake_reason, unique_id, mcu, machine_name, _chips
-    global _reserve, _battery_mv, _battery_pin, _battery_divider, _button, _script, _faults
+    global \
+        _reserve, \
+        _feed, \
+        usb_attached, \
+        _battery_mv, \
+        _battery_pin, \
+        _battery_divider, \
+        _button, \
+        _script, \
+        _faults
     _reserve = bytearray(_RESERVE_BYTES)
     state = life["state"]
     wiring = life["wiring"]
@@ -136,6 +149,8 @@ def start(life, chips):
     unique_id = bytes.fromhex(life["unique_id"])
     mcu = wiring["mcu"]
     machine_name = wiring["machine_name"]
+    usb_attached = state["usb"]
+    _feed = state["feed"]
     _battery_mv = state["battery_mv"]
     _battery_pin = wiring["battery_pin"]
     _battery_divider = wiring["battery_divider"]
@@ -152,6 +167,8 @@ def start(life, chips):
     channel.on("inject", _faults.inject)
     channel.on("cut", _cut)
     channel.on("battery", _on_battery)
+    channel.on("usb", _on_usb)
+    channel.on("feed", _on_feed)
     channel.on("sensor_counts", _on_sensor_counts)
 
 
@@ -163,6 +180,20 @@ def _cut(command):
 def _on_battery(command):
     global _battery_mv
     _battery_mv = command["mv"]
+
+
+def _on_usb(command):
+    global usb_attached
+    usb_attached = command["attached"]
+
+
+def _on_feed(command):
+    global _feed
+    _feed = command["feed"]
+    _feed["starts_us"] = clock.now_us
+    for chip in _chips:
+        if hasattr(chip, "set_feed"):
+            chip.set_feed(_feed)
 
 
 def _on_sensor_counts(command):
@@ -182,6 +213,8 @@ def save():
     state["rtc_memory"] = rtc_memory.hex()
     state["wake_reason"] = wake_reason
     state["battery_mv"] = _battery_mv
+    state["usb"] = usb_attached
+    state["feed"] = _feed
     state["button_released_us"] = _button.due_us
     state["script_done"] = _script.done
     state["faults"] = _faults.active
@@ -233,6 +266,11 @@ def deep_sleep(time_ms):
 
 
 def light_sleep(time_ms):
-    """Pauses the CPU only; everything is as before afterwards."""
-    channel.send({"event": "lightsleep", "us": clock.now_us, "ms": time_ms})
-    _sleep(time_ms)
+    """Pauses the CPU only; everything is as before afterwards, but what happened at the pins meanwhile is lost."""
+    if not time_ms or time_ms > _TOLD_MS:
+        channel.send({"event": "lightsleep", "us": clock.now_us, "ms": time_ms})
+    pins.asleep = True
+    try:
+        _sleep(time_ms)
+    finally:
+        pins.asleep = False

@@ -54,6 +54,7 @@ _TIMESTAMP2 = const(0x42)
 _TIMESTAMP3 = const(0x43)
 _TAP_CFG2 = const(0x58)
 _WAKE_UP_THS = const(0x5B)
+_WAKE_UP_DUR = const(0x5C)
 _MD1_CFG = const(0x5E)
 _INTERNAL_FREQ_FINE = const(0x63)
 _FIFO_DATA_OUT_TAG = const(0x78)
@@ -93,6 +94,7 @@ _WRITABLE = {
     _CTRL10_C: 0x20,
     _TAP_CFG2: 0xFF,
     _WAKE_UP_THS: 0xFF,
+    _WAKE_UP_DUR: 0xFF,
     _MD1_CFG: 0xFF,
 }
 # Registers that exist and keep what is written to them, without effect here.
@@ -103,7 +105,7 @@ _STORED = (
     (0x16, 0x18),
     (0x56, 0x57),
     (0x59, 0x5A),
-    (0x5C, 0x5D),
+    (0x5D, 0x5D),
     (0x5F, 0x62),
     (0x6F, 0x75),
 )
@@ -300,7 +302,9 @@ class Chip:
         self._overrun = False
         self._overrun_latched = False
         self._woken = False
-        self._rest = None
+        # The sample up to which nothing jerks, and whether that one does; None: to be looked for.
+        self._motion_tick = None
+        self._jerks = False
         self._p[_P_HEAD] = self._p[_P_COUNT] = self._p[_P_LOST] = 0
         self._configure()
         self._update()
@@ -351,6 +355,15 @@ class Chip:
                 self._feed.frozen_row[i] = value - 65536 if value > 32767 else value
         else:
             self._feed.frozen_row = None
+        self._motion_tick = None
+        self._update()
+
+    def set_feed(self, feed):
+        """Feel another movement from now on: movement.Feed.replace()."""
+        self._catch_up()
+        self._feed.replace(feed)
+        self._motion_tick = None
+        self._update()
 
     # -- clockwork ----------------------------------------------------------------------------------------
 
@@ -417,9 +430,11 @@ class Chip:
         test = registers[_CTRL5_C]
         p[_P_XL_SHIFT] = (0, 1024 * xl_gain, -1024 * xl_gain, 0)[test & 3]
         p[_P_GY_SHIFT] = (0, 3571 * gy_gain, 0, -3571 * gy_gain)[test >> 2 & 3]
-        # A slope of so many 1/64 of the full scale, in the feed's units.
+        # A slope of so many 1/64 (WAKE_THS_W: 1/256) of the full scale, in the feed's units.
         wakes = registers[_TAP_CFG2] & 0x80 and registers[_MD1_CFG] & 0x20 and self._xl_ticks
-        self._wake_lsb = (registers[_WAKE_UP_THS] & 0x3F) * 512 // xl_gain if wakes else 0
+        weight = 128 if registers[_WAKE_UP_DUR] & 0x10 else 512
+        self._wake_lsb = (registers[_WAKE_UP_THS] & 0x3F) * weight // xl_gain if wakes else 0
+        self._motion_tick = None
         p[_P_DEPTH] = self._watermark if registers[_FIFO_CTRL2] & 0x80 and self._watermark else _DEPTH
         p[_P_KEEP_NEW] = self._mode == 6
         self._bdr_every = p[_P_GY_EVERY] if registers[_COUNTER_BDR_REG1] & 0x20 else p[_P_XL_EVERY]
@@ -553,8 +568,8 @@ class Chip:
             if i == 0 and self._wake_lsb:
                 active = active or self._woken
                 if not self._woken:
-                    tick = (self._done_tick // self._xl_ticks + 1) * self._xl_ticks
-                    self.due_us = min(self.due_us, self._tick_us(tick))
+                    self._foresee_motion()
+                    self.due_us = min(self.due_us, self._tick_us(self._motion_tick))
             level = 1 if bool(active) != bool(active_low) else 0
             if not active and routed:
                 self.due_us = min(self.due_us, self._next_active_us(routed))
@@ -601,19 +616,22 @@ class Chip:
                 high = middle
         return high
 
-    def _look_for_motion(self):
-        """Wake up if an axis has moved by more than the threshold since the sample before."""
-        self._feed.load(self._position(self._done_tick) >> 32, 1)
-        row = [self._feed.rows[2 * i] | self._feed.rows[2 * i + 1] << 8 for i in range(3)]
-        row = [value - 65536 if value > 32767 else value for value in row]
-        if self._rest and max([abs(now - before) for now, before in zip(row, self._rest)]) > self._wake_lsb:
-            self._woken = True
-        self._rest = row
+    def _foresee_motion(self):
+        """Find the next sample in which an axis moves by more than the threshold since the one before."""
+        if self._motion_tick is not None:
+            return
+        ticks = self._xl_ticks
+        sample = self._done_tick // ticks
+        first = self._position(sample * ticks, ticks) >> 32
+        step = self._step(ticks)
+        row, self._jerks = self._feed.first_jerk(first, max(1, (step + (1 << 31)) >> 32), self._wake_lsb)
+        self._motion_tick = (sample - (-((row - first) << 32) // step)) * ticks
 
     def fire(self):
         self._catch_up()
-        if self._wake_lsb and not self._woken:
-            self._look_for_motion()
+        if self._wake_lsb and not self._woken and self._motion_tick <= self._done_tick:
+            self._woken = self._jerks
+            self._motion_tick = None
         self._update()
         if self._registers[_COUNTER_BDR_REG1] & 0x80:
             # DATAREADY_PULSED: the pin falls back by itself; one edge a sample is what matters here.

@@ -303,6 +303,12 @@ class MotionChip:
         """The newest sample as a FIFO frame, whether or not there is a FIFO."""
         return self._frames(self._done, 1)
 
+    def set_feed(self, feed):
+        """Feel another movement from now on: movement.Feed.replace()."""
+        self._catch_up()
+        self._feed.replace(feed)
+        self._update()
+
     # -- interrupt pin
     # ----------------------------------------------------------------------------------------
 

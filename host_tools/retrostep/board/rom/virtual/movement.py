@@ -10,6 +10,7 @@ from virtual import vibration
 # Rows that are in memory at a time, and bytes in a row: acc x y z, gyr x y z as int16.
 BLOCK = const(260)
 ROW = const(12)
+_LOOK_AHEAD_BLOCKS = const(12)
 
 
 @micropython.viper
@@ -32,19 +33,50 @@ def _repeat_row(feed: ptr16, n: int, row: ptr16):
         feed[i] = row[i % 6]
 
 
+@micropython.viper
+def _first_jerk(feed: ptr16, n: int, stride: int, limit: int) -> int:
+    """The first of n rows in which an axis differs by more than `limit` from `stride` rows before; n: none."""
+    row = stride
+    while row < n:
+        for axis in range(3):
+            a = int(feed[row * 6 + axis])
+            b = int(feed[(row - stride) * 6 + axis])
+            change = ((a ^ 0x8000) - 0x8000) - ((b ^ 0x8000) - 0x8000)
+            if change > limit or change < 0 - limit:
+                return row
+        row += stride
+    return n
+
+
 class Feed:
     """Rows of the feed by index, resting before the first and after the last."""
 
     def __init__(self, feed, seed):
         self._file = open(feed["path"], "rb")
+        self._noise_at = seed * 1000003
+        self.rows = bytearray(BLOCK * ROW)
+        self.frozen_row = None
+        self.replace(feed)
+
+    def replace(self, feed):
+        """Another movement from now on, out of the same file."""
+        self._offset = feed["offset"]
         self._samples = feed["samples"]
         self._before = array("h", feed["before"])
         self._after = array("h", feed["after"])
-        self._noise_at = seed * 1000003
         self.rate_hz = feed["rate_hz"]
         self.starts_us = feed["starts_us"]
-        self.rows = bytearray(BLOCK * ROW)
-        self.frozen_row = None
+
+    def first_jerk(self, first, stride, limit):
+        """(row, True): the next sample, each `stride` rows from `first` on, that jerks; (row, False): none before."""
+        span = (BLOCK - 1) // stride * stride
+        for _ in range(_LOOK_AHEAD_BLOCKS):
+            self.load(first, span + 1)
+            row = _first_jerk(self.rows, span + 1, stride, limit)
+            if row <= span:
+                return first + row, True
+            first += span
+        return first, False
 
     def load(self, first, n):
         """Make rows[0:n] the feed's rows first .. first + n - 1."""
@@ -61,7 +93,7 @@ class Feed:
                 _rest_rows(window, self._noise_at + index, m, self._before)
             elif index < total:
                 m = min(n - done, total - index)
-                self._file.seek(index * ROW)
+                self._file.seek((self._offset + index) * ROW)
                 self._file.readinto(window[: m * ROW])
             else:
                 m = n - done

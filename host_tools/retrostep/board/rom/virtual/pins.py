@@ -10,6 +10,8 @@ _nets = {}
 _names = {}
 _irq_enabled = True
 _deferred = []
+# In light sleep edges are lost: only wake sources are looked at.
+asleep = False
 
 
 class Net:
@@ -68,7 +70,7 @@ class Net:
             return
         if self.watch:
             self.watch(after)
-        if self.handler and self.trigger & (RISING if after else FALLING):
+        if not asleep and self.handler and self.trigger & (RISING if after else FALLING):
             if _irq_enabled:
                 self.interrupt()
             elif self not in _deferred:
