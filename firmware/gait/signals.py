@@ -105,45 +105,50 @@ _KEPT_PEAKS = const(72)
 _LISTENED = const(120)  # bits of the finders whose peaks are of interest
 # Sums over the last second, vertical and braking; for each signal its slope, then itself.
 _SMOOTHING = const(121)
-_SIGNALS = const(129)  # of each finder, the frame's, plus 2**20
-_HOW_MANY = const(168)  # finders; whether the braking one, the third, rests
-_RESTING = const(169)
+_HOW_MANY = const(129)  # finders; whether the braking one, the third, rests
+_RESTING = const(130)
 # How large acceleration and turn get in each of the last 32 frames: squares of the largest and the smallest |acc|
 # and of the largest |gyr|, of means of 4 samples, the unit being 2 LSB; then three quarters of the newest frame's
 # mean. From which squares on a frame is loud, and up to which index what is loud is looked at.
-_EXTREMES = const(170)
-_NEWEST_MEAN = const(266)
-_LOUD = const(269)
-_LOUD_TURN = const(270)
-_ALERT = const(271)
-# Where in the samples the frame begins, a word, and how many samples it has: an argument of a call is dear.
-_AT = const(272)
-_COUNT = const(273)
-_FINDERS = const(274)
+_EXTREMES = const(131)
+_NEWEST_MEAN = const(227)
+_LOUD = const(230)
+_LOUD_TURN = const(231)
+_ALERT = const(232)
+_FINDERS = const(233)
+# The last second and more: vertical acceleration less gravity, quarters of an LSB, plus 32768, in the lower half of
+# a word, and the braking one, forward's negative, in the upper. Where the 104 before the next frame begin.
+_SLOT = const(287)
+_RECENT = const(288)
+_RECENT_ROOM = const(104)
+_STATE_WORDS = const(_RECENT + 104 + _RECENT_ROOM)
 
 # For kernels of other modules.
 INDEX_AT, WAKE_AT = _INDEX, _WAKE
 
 _PEAKS_KEPT = const(24)
 
-# Words of a finder, from its place in the state on.
+# Words of a finder, from its place in the state on: what the signal is turned upside down with while it rises, and 0
+# while it falls; its least value, so turned, and where; how far it must turn back, and where it did so.
 _DELAY = const(0)
-_FALLING = const(1)
-_EXTREME = const(2)
-_EXTREME_INDEX = const(3)
-_LOW = const(4)
-_TYPICAL = const(5)
-_LAST_PEAK = const(6)
-_FOUND = const(7)
-_PEAKS = const(8)
-_FINDER_WORDS = const(16)
+_FLIP = const(1)
+_LEAST = const(2)
+_LEAST_INDEX = const(3)
+_HYSTERESIS = const(4)
+_TURNED = const(5)
+_LOW = const(6)
+_TYPICAL = const(7)
+_LAST_PEAK = const(8)
+_FOUND = const(9)
+_PEAKS = const(10)
+_FINDER_WORDS = const(18)
+_UPSIDE_DOWN = const(2097151)
 _NEVER_TILTED = const(-32768)
 _NEVER_LOUD = const(1073741823)
 
 # A word of the resampler's state.
 _TAKEN = const(3)
 
-_RECENT = const(128)
 _SIGNAL_ZERO = const(1048576)
 # Dividing by a window squared, Q21.
 _NARROW_SHARE = const(2097152 // (NARROW * NARROW))
@@ -176,33 +181,35 @@ def _choose_reference(state: ptr32):
 
 
 @micropython.viper
-def _orient(frame: ptr16, state: ptr32):
+def _orient(p: ptr16, a: int, b: int, state: ptr32):
     """Follow gravity, sum the gyroscope over the frame, turn the axes, and see how large things got.
 
-    Gravity is a low-pass of the acceleration, one pole, and a plain mean until
-    it is 1 s old. The axes: up from gravity, forward from the reference laid into the horizontal plane, left across
-    both. Where a mounting's forward axis points up or down, forward and left stay as they were.
+    p: the frame, a: its samples, b: those of them that are the first 103. Gravity is a low-pass of the acceleration,
+    one pole, and a plain mean until it is 1 s old. The axes: up from gravity, forward from the reference laid into
+    the horizontal plane, left across both. Where a mounting's forward axis points up or down, forward and left stay
+    as they were.
     """
     sh = state[_SHIFT]
+    count = a
+    rest = a - b
     x = state[_GRAVITY]
     y = state[_GRAVITY + 1]
     z = state[_GRAVITY + 2]
     turn_x = 0
     turn_y = 0
     turn_z = 0
-    at = state[_AT]
-    count = state[_COUNT]
-    end = at + count * 6
-    while state[_SEEN] < 103 and at < end:
-        seen = state[_SEEN] + 1
-        state[_SEEN] = seen
-        x += (((int(frame[at]) ^ 0x8000) << 10) - x) // seen
-        y += (((int(frame[at + 1]) ^ 0x8000) << 10) - y) // seen
-        z += (((int(frame[at + 2]) ^ 0x8000) << 10) - z) // seen
-        turn_x += int(frame[at + 3]) ^ 0x8000
-        turn_y += int(frame[at + 4]) ^ 0x8000
-        turn_z += int(frame[at + 5]) ^ 0x8000
-        at += 6
+    seen = state[_SEEN]
+    state[_SEEN] = seen + b
+    while b:
+        b -= 1
+        seen += 1
+        x += (((int(p[0]) ^ 0x8000) << 10) - x) // seen
+        y += (((int(p[1]) ^ 0x8000) << 10) - y) // seen
+        z += (((int(p[2]) ^ 0x8000) << 10) - z) // seen
+        turn_x += int(p[3]) ^ 0x8000
+        turn_y += int(p[4]) ^ 0x8000
+        turn_z += int(p[5]) ^ 0x8000
+        p = ptr16(int(p) + 12)
     # Extremes of |acc| and |gyr|: of four samples at a time, which is a low-pass of 10 Hz. A thirteenth is left out.
     most = 0
     least = 1073741823
@@ -210,59 +217,66 @@ def _orient(frame: ptr16, state: ptr32):
     frame_x = 0
     frame_y = 0
     frame_z = 0
-    while at < end:
-        stop = at + 24
+    while rest:
         mean_x = -131072
         mean_y = -131072
         mean_z = -131072
         spin_x = turn_x + 131072
         spin_y = turn_y + 131072
         spin_z = turn_z + 131072
-        if stop > end:
-            stop = end
-        while at < stop:
+        b = 4
+        rest -= 4
+        if rest < 0:
+            b += rest
+            rest = 0
+        while b:
+            b -= 1
             # 79 / 8192 in place of 1 / 104: a division is a call.
-            value = int(frame[at]) ^ 0x8000
-            mean_x += value
-            x += ((value << 10) - x >> 8) * 79 >> 5
-            value = int(frame[at + 1]) ^ 0x8000
-            mean_y += value
-            y += ((value << 10) - y >> 8) * 79 >> 5
-            value = int(frame[at + 2]) ^ 0x8000
-            mean_z += value
-            z += ((value << 10) - z >> 8) * 79 >> 5
-            turn_x += int(frame[at + 3]) ^ 0x8000
-            turn_y += int(frame[at + 4]) ^ 0x8000
-            turn_z += int(frame[at + 5]) ^ 0x8000
-            at += 6
-        if stop < end:
-            mean_x >>= 3
-            mean_y >>= 3
-            mean_z >>= 3
-            square = mean_x * mean_x + mean_y * mean_y + mean_z * mean_z
-            if square > most:
-                most = square
-            if square < least:
-                least = square
-            spin_x = (turn_x - spin_x) >> 3
-            spin_y = (turn_y - spin_y) >> 3
-            spin_z = (turn_z - spin_z) >> 3
-            square = spin_x * spin_x + spin_y * spin_y + spin_z * spin_z
-            if square > most_turn:
-                most_turn = square
-            frame_x += mean_x
-            frame_y += mean_y
-            frame_z += mean_z
+            a = int(p[0]) ^ 0x8000
+            mean_x = mean_x + a
+            x = (((a << 10) - x >> 8) * 79 >> 5) + x
+            a = int(p[1]) ^ 0x8000
+            mean_y = mean_y + a
+            y = (((a << 10) - y >> 8) * 79 >> 5) + y
+            a = int(p[2]) ^ 0x8000
+            mean_z = mean_z + a
+            z = (((a << 10) - z >> 8) * 79 >> 5) + z
+            turn_x = (int(p[3]) ^ 0x8000) + turn_x
+            turn_y = (int(p[4]) ^ 0x8000) + turn_y
+            turn_z = (int(p[5]) ^ 0x8000) + turn_z
+            p = ptr16(int(p) + 12)
+        if rest:
+            a = mean_x >> 3
+            b = a * a
+            frame_x = frame_x + a
+            a = mean_y >> 3
+            b = a * a + b
+            frame_y = frame_y + a
+            a = mean_z >> 3
+            b = a * a + b
+            frame_z = frame_z + a
+            if most < b:
+                most = b
+            if least > b:
+                least = b
+            a = (turn_x - spin_x) >> 3
+            b = a * a
+            a = (turn_y - spin_y) >> 3
+            b = a * a + b
+            a = (turn_z - spin_z) >> 3
+            b = a * a + b
+            if most_turn < b:
+                most_turn = b
     state[_NEWEST_MEAN] = frame_x >> 2
     state[_NEWEST_MEAN + 1] = frame_y >> 2
     state[_NEWEST_MEAN + 2] = frame_z >> 2
-    at = state[_INDEX]
+    a = state[_INDEX]
     if most > state[_LOUD] or most_turn > state[_LOUD_TURN]:
-        state[_ALERT] = at + ALERT_SAMPLES
-    at = _EXTREMES + (at // 13 & 31) * 3
-    state[at] = most
-    state[at + 1] = least
-    state[at + 2] = most_turn
+        state[_ALERT] = a + ALERT_SAMPLES
+    a = _EXTREMES + (a // 13 & 31) * 3
+    state[a] = most
+    state[a + 1] = least
+    state[a + 2] = most_turn
     state[_GRAVITY] = x
     state[_GRAVITY + 1] = y
     state[_GRAVITY + 2] = z
@@ -331,20 +345,23 @@ def _orient(frame: ptr16, state: ptr32):
 
 
 @micropython.viper
-def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> int:
-    """Filter the frame, confirm the maxima of the finders' signals, and end it. What there is to look at.
+def _filter_and_find(p: ptr16, a: int, b: int, ring: ptr16, state: ptr32) -> int:
+    """Filter a frame, confirm the maxima of the finders' signals, and end it. What there is to look at.
 
-    The acceleration is laid along the axes and band-passed into the ring: a Butterworth section for each axis; the
-    remainder of each rounding is added to the next sample, so no rounding error builds up. The vertical one is
-    integrated. recent: the last 128 vertical accelerations less gravity, quarters of an LSB, plus 32768; then the
-    last 128 braking ones, forward's negative. Two moving averages of w samples have a slope of
+    p: the frame, a: its samples, b: the index of the first. The acceleration is laid along the axes and band-passed
+    into the ring: a Butterworth section for each axis; the remainder of each rounding is added to the next sample, so
+    no rounding error builds up. The vertical one is integrated. Two moving averages of w samples have a slope of
     new - 2 * (w samples ago) + (2 w samples ago).
 
     A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
     hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
-    is forgotten. In one kernel with the filters: a call is dear.
+    is forgotten. A signal that rises is looked at upside down: its maxima are minima, too. Where a finder turns round
+    the samples pause; so they do at the end of the ring. In one kernel with the filters: a call is dear.
     """
     sh = state[_SHIFT]
+    frame = p
+    ahead = a
+    index = b
     fx = (state[_AXES] << sh) >> sh
     fy = (state[_AXES + 1] << sh) >> sh
     fz = (state[_AXES + 2] << sh) >> sh
@@ -358,6 +375,13 @@ def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> 
     f0 = (fx + fy + fz - 4096) << 15
     l0 = (lx + ly + lz - 4096) << 15
     u0 = ((ux + uy + uz - 4096) << 15) + (state[_LENGTH] << 12)
+    # The heading: the turn about the vertical since the frame before.
+    a = (((state[_TURN] << sh) >> sh) + 64 >> 7) * ux
+    a += (((state[_TURN + 1] << sh) >> sh) + 64 >> 7) * uy
+    a += (((state[_TURN + 2] << sh) >> sh) + 64 >> 7) * uz
+    b = index // 13
+    a = ((state[_HEADINGS + ((b - 1) & 31)] << sh) >> sh) + (a >> 14)
+    state[_HEADINGS + (b & 31)] = ((a + 8192) & 16383) - 8192
     f1 = (state[_FILTERS] << sh) >> sh
     f2 = (state[_FILTERS + 1] << sh) >> sh
     f_rest = state[_FILTERS + 2]
@@ -368,14 +392,6 @@ def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> 
     u2 = (state[_FILTERS + 7] << sh) >> sh
     u_rest = state[_FILTERS + 8]
     velocity = (state[_VELOCITY] << sh) >> sh
-    index = state[_INDEX]
-    # The heading: the turn about the vertical since the frame before.
-    turn = (((state[_TURN] << sh) >> sh) + 64 >> 7) * ux
-    turn += (((state[_TURN + 1] << sh) >> sh) + 64 >> 7) * uy
-    turn += (((state[_TURN + 2] << sh) >> sh) + 64 >> 7) * uz
-    place = index // 13
-    turn = ((state[_HEADINGS + ((place - 1) & 31)] << sh) >> sh) + (turn >> 14)
-    state[_HEADINGS + (place & 31)] = ((turn + 8192) & 16383) - 8192
     v_second = (state[_SMOOTHING] << sh) >> sh
     b_second = (state[_SMOOTHING + 1] << sh) >> sh
     n_slope = (state[_SMOOTHING + 2] << sh) >> sh
@@ -384,88 +400,206 @@ def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> 
     wide = (state[_SMOOTHING + 5] << sh) >> sh
     b_slope = (state[_SMOOTHING + 6] << sh) >> sh
     braking = (state[_SMOOTHING + 7] << sh) >> sh
-    resting = state[_RESTING]
-    signal = _SIGNALS
-    at = state[_AT]
-    end = at + state[_COUNT] * 6
+    # Room for the frame behind the last second: where there is none that moves to the front.
+    a = state[_SLOT]
+    if a + ahead > _RECENT_ROOM:
+        to = ptr32(int(state) + 4 * _RECENT)
+        old = ptr32(int(to) + 4 * a)
+        a = 26
+        while a:
+            a -= 1
+            to[0] = old[0]
+            to[1] = old[1]
+            to[2] = old[2]
+            to[3] = old[3]
+            to = ptr32(int(to) + 16)
+            old = ptr32(int(old) + 16)
+    state[_SLOT] = a + ahead
+    p = ptr16(int(state) + 4 * _RECENT + 4 * a)
+    awake = 0
+    a = state[_HOW_MANY] - state[_RESTING]
+    if a == 3:
+        awake = 1
+    at = _FINDERS
+    end = at + a * _FINDER_WORDS
     while at < end:
-        x = int(frame[at]) ^ 0x8000
-        y = int(frame[at + 1]) ^ 0x8000
-        z = int(frame[at + 2]) ^ 0x8000
-        at += 6
-        place = (index & 511) << 2
-        here = index & 127
-        # 104 samples ago.
-        old = (here + 24) & 127
-        # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
-        acc = (x * fx + y * fy + z * fz - f0) >> 12
-        if acc >> 16:
-            acc = 0 if acc < 0 else 65535
-        out = acc ^ 65535
-        recent[128 + here] = out
-        if resting == 0:
-            b_second += out - int(recent[128 + old])
-            out -= int(recent[128 + ((here - WIDE) & 127)]) << 1
-            b_slope += out + int(recent[128 + ((here - 2 * WIDE) & 127)])
-            braking += b_slope
-            # Divided by the window squared and by 104, as products: a division is a call.
-            out = (braking >> 6) * _WIDE_SHARE >> 15
-            state[signal + 26] = out - ((b_second >> 3) * 315 >> 12) + _SIGNAL_ZERO
-        acc = (acc >> 1) * 1066
-        out = acc + f1 + f_rest
-        f_rest = out & 16383
-        out >>= 14
-        f1 = out * 30519 + f2
-        f2 = out * -14252 - acc
-        out = (out + 16388) >> 3
-        if out >> 12:
-            out = 0 if out < 0 else 4095
-        ring[place] = out
-        acc = (x * lx + y * ly + z * lz - l0) >> 12
-        if acc >> 16:
-            acc = 0 if acc < 0 else 65535
-        acc = (acc >> 1) * 1066
-        out = acc + l1 + l_rest
-        l_rest = out & 16383
-        out >>= 14
-        l1 = out * 30519 + l2
-        l2 = out * -14252 - acc
-        out = (out + 16388) >> 3
-        if out >> 12:
-            out = 0 if out < 0 else 4095
-        ring[place + 1] = out
-        acc = (x * ux + y * uy + z * uz - u0) >> 12
-        if acc >> 16:
-            acc = 0 if acc < 0 else 65535
-        recent[here] = acc
-        v_second += acc - int(recent[old])
-        mean = ((v_second >> 3) * 315 >> 12) - _SIGNAL_ZERO
-        out = acc - (int(recent[(here - NARROW) & 127]) << 1)
-        n_slope += out + int(recent[(here - 2 * NARROW) & 127])
-        narrow += n_slope
-        state[signal] = ((narrow >> 6) * _NARROW_SHARE >> 15) - mean
-        out = acc - (int(recent[(here - WIDE) & 127]) << 1)
-        w_slope += out + int(recent[(here - 2 * WIDE) & 127])
-        wide += w_slope
-        state[signal + 13] = ((wide >> 6) * _WIDE_SHARE >> 15) - mean
-        signal += 1
-        acc = (acc >> 1) * 1066
-        out = acc + u1 + u_rest
-        u_rest = out & 16383
-        out >>= 14
-        u1 = out * 30519 + u2
-        u2 = out * -14252 - acc
-        # Leak 37 / 2048 a sample: 0.3 Hz.
-        velocity += out - ((velocity * 37 + 1024) >> 11)
-        out = (out + 16388) >> 3
-        if out >> 12:
-            out = 0 if out < 0 else 4095
-        ring[place + 2] = out
-        out = (velocity + 131104) >> 6
-        if out >> 12:
-            out = 0 if out < 0 else 4095
-        ring[place + 3] = out
-        index += 1
+        a = index - state[at + _DELAY] - state[at + _LAST_PEAK]
+        b = state[at + _TYPICAL] * 15
+        if a > _LATE_SAMPLES:
+            b = state[at + _TYPICAL] * 6
+            if a > _FORGET_SAMPLES:
+                b = 0
+                state[at + _TYPICAL] = 0
+        b //= 100
+        if b < _HYSTERESIS_MIN:
+            b = _HYSTERESIS_MIN
+        if index == 0:
+            # It may begin in the middle of a walk.
+            b = 1
+        state[at + _HYSTERESIS] = b
+        state[at + _FOUND] = 0
+        at += _FINDER_WORDS
+    news = 0
+    while ahead:
+        # Up to the end of the ring.
+        a = index & 511
+        out = ptr16(int(ring) + (a << 3))
+        rest = 512 - a
+        if rest > ahead:
+            rest = ahead
+        ahead -= rest
+        index += rest
+        n_flip = state[_FINDERS + _FLIP]
+        n_least = state[_FINDERS + _LEAST]
+        n_turn = state[_FINDERS + _HYSTERESIS]
+        n_at = -1
+        w_flip = state[_FINDERS + _FINDER_WORDS + _FLIP]
+        w_least = state[_FINDERS + _FINDER_WORDS + _LEAST]
+        w_turn = state[_FINDERS + _FINDER_WORDS + _HYSTERESIS]
+        w_at = -1
+        b_flip = state[_FINDERS + 2 * _FINDER_WORDS + _FLIP]
+        b_least = state[_FINDERS + 2 * _FINDER_WORDS + _LEAST]
+        b_turn = state[_FINDERS + 2 * _FINDER_WORDS + _HYSTERESIS]
+        b_at = -1
+        turned = 0
+        while rest:
+            rest -= 1
+            a = int(frame[0]) ^ 0x8000
+            b = int(frame[1]) ^ 0x8000
+            z = int(frame[2]) ^ 0x8000
+            frame = ptr16(int(frame) + 12)
+            forward = (fx * a + fy * b + z * fz - f0) >> 12
+            left = (lx * a + ly * b + z * lz - l0) >> 12
+            a = (ux * a + uy * b + z * uz - u0) >> 12
+            if a >> 16:
+                a = 0 if a < 0 else 65535
+            p[208] = a
+            # Dividing by a window squared, and by 104, as products: a division is a call.
+            v_second = a - int(p[0]) + v_second
+            mean = ((v_second >> 3) * 315 >> 12) - _SIGNAL_ZERO
+            n_slope = a - (int(p[208 - 2 * NARROW]) << 1) + int(p[208 - 4 * NARROW]) + n_slope
+            narrow = n_slope + narrow
+            b = ((narrow >> 6) * _NARROW_SHARE >> 15) - mean
+            b = n_flip ^ b
+            if n_least > b:
+                n_least = b
+                n_at = rest
+            elif b - n_least >= n_turn:
+                state[_FINDERS + _TURNED] = b
+                turned = 1
+            w_slope = a - (int(p[208 - 2 * WIDE]) << 1) + int(p[208 - 4 * WIDE]) + w_slope
+            wide = w_slope + wide
+            b = ((wide >> 6) * _WIDE_SHARE >> 15) - mean
+            b = w_flip ^ b
+            if w_least > b:
+                w_least = b
+                w_at = rest
+            elif b - w_least >= w_turn:
+                state[_FINDERS + _FINDER_WORDS + _TURNED] = b
+                turned = 1
+            # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
+            a = (a >> 1) * 1066
+            b = u1 + a + u_rest
+            u_rest = b & 16383
+            b >>= 14
+            u1 = b * 30519 + u2
+            u2 = b * -14252 - a
+            # Leak 37 / 2048 a sample: 0.3 Hz.
+            velocity = b - ((velocity * 37 + 1024) >> 11) + velocity
+            b = (b + 16388) >> 3
+            if b >> 12:
+                b = 0 if b < 0 else 4095
+            out[2] = b
+            b = (velocity + 131104) >> 6
+            if b >> 12:
+                b = 0 if b < 0 else 4095
+            out[3] = b
+            a = left
+            if a >> 16:
+                a = 0 if a < 0 else 65535
+            a = (a >> 1) * 1066
+            b = l1 + a + l_rest
+            l_rest = b & 16383
+            b >>= 14
+            l1 = b * 30519 + l2
+            l2 = b * -14252 - a
+            b = (b + 16388) >> 3
+            if b >> 12:
+                b = 0 if b < 0 else 4095
+            out[1] = b
+            a = forward
+            if a >> 16:
+                a = 0 if a < 0 else 65535
+            p[209] = a ^ 65535
+            if awake:
+                b = a ^ 65535
+                b_second = b - int(p[1]) + b_second
+                b_slope = b - (int(p[209 - 2 * WIDE]) << 1) + int(p[209 - 4 * WIDE]) + b_slope
+                braking = b_slope + braking
+                b = ((braking >> 6) * _WIDE_SHARE >> 15) - ((b_second >> 3) * 315 >> 12) + _SIGNAL_ZERO
+                b = b_flip ^ b
+                if b_least > b:
+                    b_least = b
+                    b_at = rest
+                elif b - b_least >= b_turn:
+                    state[_FINDERS + 2 * _FINDER_WORDS + _TURNED] = b
+                    turned = 1
+            a = (a >> 1) * 1066
+            b = f1 + a + f_rest
+            f_rest = b & 16383
+            b >>= 14
+            f1 = b * 30519 + f2
+            f2 = b * -14252 - a
+            b = (b + 16388) >> 3
+            if b >> 12:
+                b = 0 if b < 0 else 4095
+            out[0] = b
+            out = ptr16(int(out) + 8)
+            p = ptr16(int(p) + 4)
+            if turned:
+                break
+        # Of the index that the samples would have reached.
+        state[_FINDERS + _LEAST] = n_least
+        if n_at >= 0:
+            state[_FINDERS + _LEAST_INDEX] = index - 1 - n_at
+        state[_FINDERS + _FINDER_WORDS + _LEAST] = w_least
+        if w_at >= 0:
+            state[_FINDERS + _FINDER_WORDS + _LEAST_INDEX] = index - 1 - w_at
+        state[_FINDERS + 2 * _FINDER_WORDS + _LEAST] = b_least
+        if b_at >= 0:
+            state[_FINDERS + 2 * _FINDER_WORDS + _LEAST_INDEX] = index - 1 - b_at
+        index -= rest
+        ahead += rest
+        at = _FINDERS
+        while turned:
+            b = state[at + _TURNED]
+            if b:
+                state[at + _TURNED] = 0
+                a = state[at + _LEAST]
+                if state[at + _FLIP]:
+                    a ^= _UPSIDE_DOWN
+                    swing = a - state[at + _LOW]
+                    a = state[at + _LEAST_INDEX]
+                    state[at + _LAST_PEAK] = a
+                    state[at + _FLIP] = 0
+                    found = state[at + _FOUND]
+                    if found < 4:
+                        state[at + _PEAKS + found * 2] = a
+                        state[at + _PEAKS + 1 + found * 2] = swing
+                        state[at + _FOUND] = found + 1
+                    news |= turned
+                    if turned == 1 and swing >= SLOW_SWING_MIN:
+                        found = state[_KEPT]
+                        state[_KEPT_PEAKS + 2 * found] = a
+                        state[_KEPT_PEAKS + 1 + 2 * found] = swing
+                        state[_KEPT] = (found + 1) % _PEAKS_KEPT
+                else:
+                    state[at + _LOW] = a
+                    state[at + _FLIP] = _UPSIDE_DOWN
+                state[at + _LEAST] = b ^ _UPSIDE_DOWN
+                state[at + _LEAST_INDEX] = index - 1
+            turned = (turned << 1) & 7
+            at += _FINDER_WORDS
     state[_FILTERS] = f1
     state[_FILTERS + 1] = f2
     state[_FILTERS + 2] = f_rest
@@ -484,81 +618,14 @@ def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> 
     state[_SMOOTHING + 5] = wide
     state[_SMOOTHING + 6] = b_slope
     state[_SMOOTHING + 7] = braking
-
-    news = 0
-    bit = 1
-    base = _FINDERS
-    index = state[_INDEX]
-    count = state[_COUNT]
-    at = _SIGNALS
-    for _ in range(state[_HOW_MANY] - state[_RESTING]):
-        falling = state[base + _FALLING]
-        extreme = state[base + _EXTREME]
-        extreme_index = state[base + _EXTREME_INDEX]
-        since = index - state[base + _DELAY] - state[base + _LAST_PEAK]
-        hysteresis = state[base + _TYPICAL] * 15
-        if since > _LATE_SAMPLES:
-            hysteresis = state[base + _TYPICAL] * 6
-            if since > _FORGET_SAMPLES:
-                hysteresis = 0
-                state[base + _TYPICAL] = 0
-        hysteresis //= 100
-        if hysteresis < _HYSTERESIS_MIN:
-            hysteresis = _HYSTERESIS_MIN
-        if index == 0:
-            # It may begin in the middle of a walk.
-            hysteresis = 1
-        found = 0
-        to_index = index - at
-        end = at + count
-        while at < end:
-            signal = state[at]
-            if falling:
-                if signal < extreme:
-                    extreme = signal
-                    extreme_index = at + to_index
-                elif signal - extreme >= hysteresis:
-                    falling = 0
-                    state[base + _LOW] = extreme
-                    extreme = signal
-                    extreme_index = at + to_index
-            elif signal > extreme:
-                extreme = signal
-                extreme_index = at + to_index
-            elif extreme - signal >= hysteresis:
-                swing = extreme - state[base + _LOW]
-                if found < 4:
-                    state[base + _PEAKS + found * 2] = extreme_index
-                    state[base + _PEAKS + 1 + found * 2] = swing
-                    found += 1
-                if bit == 1 and swing >= SLOW_SWING_MIN:
-                    place = _KEPT_PEAKS + 2 * state[_KEPT]
-                    state[place] = extreme_index
-                    state[place + 1] = swing
-                    state[_KEPT] = (state[_KEPT] + 1) % _PEAKS_KEPT
-                state[base + _LAST_PEAK] = extreme_index
-                falling = 1
-                extreme = signal
-                extreme_index = at + to_index
-            at += 1
-        state[base + _FALLING] = falling
-        state[base + _EXTREME] = extreme
-        state[base + _EXTREME_INDEX] = extreme_index
-        state[base + _FOUND] = found
-        if found:
-            news |= bit
-        bit <<= 1
-        base += _FINDER_WORDS
-        at += 13 - count
     news &= state[_LISTENED]
-    index += count
     state[_INDEX] = index
     if index >= state[_WAKE]:
         news |= WAKE
-    cosine = ((state[_UP] << sh) >> sh) * ((state[_POSTURE] << sh) >> sh)
-    cosine += ((state[_UP + 1] << sh) >> sh) * ((state[_POSTURE + 1] << sh) >> sh)
-    cosine += ((state[_UP + 2] << sh) >> sh) * ((state[_POSTURE + 2] << sh) >> sh)
-    if cosine >> 14 <= ((state[_WATCHED] << sh) >> sh):
+    a = ux * ((state[_POSTURE] << sh) >> sh)
+    a += uy * ((state[_POSTURE + 1] << sh) >> sh)
+    a += uz * ((state[_POSTURE + 2] << sh) >> sh)
+    if a >> 14 <= ((state[_WATCHED] << sh) >> sh):
         news |= TILTED
     if index < state[_ALERT]:
         news |= STARTLED
@@ -566,14 +633,17 @@ def _filter_and_find(frame: ptr16, ring: ptr16, recent: ptr16, state: ptr32) -> 
 
 
 @micropython.viper
-def _wake_braking(recent: ptr16, state: ptr32):
+def _wake_braking(state: ptr32):
     """Have the braking finder go on after a rest, in a valley. Its sums are those of the last second, as ever."""
-    index = state[_INDEX] - 1
     second = 0
     slope = 0
     smooth = 0
-    for ago in range(104):
-        acc = int(recent[128 + ((index - ago) & 127)]) - 32767
+    p = ptr16(int(state) + 4 * _RECENT + 4 * state[_SLOT])
+    ago = 104
+    while ago:
+        ago -= 1
+        acc = int(p[1]) - 32767
+        p = ptr16(int(p) + 4)
         second += acc
         if ago < WIDE:
             slope += acc
@@ -584,26 +654,38 @@ def _wake_braking(recent: ptr16, state: ptr32):
     state[_SMOOTHING + 1] = second
     state[_SMOOTHING + 6] = slope
     state[_SMOOTHING + 7] = smooth
-    base = _FINDERS + 2 * _FINDER_WORDS
-    state[base + _FALLING] = 1
-    state[base + _EXTREME] = ((smooth >> 6) * _WIDE_SHARE >> 15) - ((second >> 3) * 315 >> 12) + _SIGNAL_ZERO
-    state[base + _EXTREME_INDEX] = index
+    at = _FINDERS + 2 * _FINDER_WORDS
+    state[at + _FLIP] = 0
+    state[at + _LEAST] = ((smooth >> 6) * _WIDE_SHARE >> 15) - ((second >> 3) * 315 >> 12) + _SIGNAL_ZERO
+    state[at + _LEAST_INDEX] = state[_INDEX] - 1
     state[_RESTING] = 0
+
+
+@micropython.viper
+def _forget_recent(state: ptr32):
+    """Nothing has moved in the last second."""
+    p = ptr16(int(state) + 4 * _RECENT)
+    count = 104
+    while count:
+        count -= 1
+        p[0] = 32768
+        p[1] = 32767
+        p = ptr16(int(p) + 4)
+    state[_SLOT] = 0
 
 
 @micropython.viper
 def _advance(samples: ptr16, count: int, arrays) -> int:
     """Take frames, and look wherever one brings something, until there is something to do. 0: samples used up.
 
-    arrays: a tuple of the resampler's state and frame, state, ring, recent, look and its context. (More than 11 words
-    of arguments and variables would have the caller's frame allocated.)
+    arrays: a tuple of the resampler's state and frame, state, ring, look and its context. (More than 11 words of
+    arguments and variables would have the caller's frame allocated.)
     """
     resampling = ptr32(arrays[0])
-    frame = ptr16(arrays[1])
+    rest = ptr16(arrays[1])
     state = ptr32(arrays[2])
     ring = ptr16(arrays[3])
-    recent = ptr16(arrays[4])
-    look = arrays[5]
+    look = arrays[4]
     where = 0
     while True:
         taken = resampling[_TAKEN]
@@ -614,20 +696,19 @@ def _advance(samples: ptr16, count: int, arrays) -> int:
             resampling[_TAKEN] = 0
             return 0
         else:
-            where = int(next_frame(resampling, samples, frame, count, 0))
+            where = int(next_frame(resampling, samples, rest, count, 0))
         if where == 0:
             return 0
-        state[_COUNT] = 13
-        if where == 1:
-            state[_AT] = 0
-            _orient(frame, state)
-            news = int(_filter_and_find(frame, ring, recent, state))
-        else:
-            state[_AT] = (resampling[_TAKEN] - 13) * 6
-            _orient(samples, state)
-            news = int(_filter_and_find(samples, ring, recent, state))
+        frame = rest
+        if where == 2:
+            frame = ptr16(int(samples) + (resampling[_TAKEN] - 13) * 12)
+        first = 103 - state[_SEEN]
+        if first > 13:
+            first = 13
+        _orient(frame, 13, first, state)
+        news = int(_filter_and_find(frame, 13, state[_INDEX], ring, state))
         if news:
-            what = int(look(arrays[6], news))
+            what = int(look(arrays[5], news))
             if what:
                 return what
 
@@ -750,7 +831,9 @@ class PeakFinder:
         for i in range(_FINDER_WORDS):
             state[place + i] = 0
         state[place + _DELAY] = self.delay
-        state[place + _EXTREME] = state[place + _LOW] = _SIGNAL_ZERO
+        state[place + _LOW] = _SIGNAL_ZERO
+        state[place + _FLIP] = _UPSIDE_DOWN
+        state[place + _LEAST] = _SIGNAL_ZERO ^ _UPSIDE_DOWN
 
     @property
     def found_at(self):
@@ -788,18 +871,17 @@ class FrontEnd:
     def __init__(self, resampler, mounting=None, on_trunk=True):
         self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
         self._mounting = mounting
-        self._recent = array("h", bytes(2 * 2 * _RECENT))
         delays = [NARROW - 1]
         if on_trunk:
             delays.append(WIDE - 1)
         if on_trunk and mounting:
             delays.append(WIDE - 1 - _BRAKING_AHEAD)
-        self.state = array("i", bytes(4 * (_FINDERS + len(delays) * _FINDER_WORDS)))
+        self.state = array("i", bytes(4 * _STATE_WORDS))
         self.finders = []
         for delay in delays:
             place = _FINDERS + len(self.finders) * _FINDER_WORDS
             self.finders.append(PeakFinder(self.state, place, delay, 1 << len(self.finders)))
-        self._arrays = resampler.state, resampler.frame, self.state, self.ring, self._recent
+        self._arrays = resampler.state, resampler.frame, self.state, self.ring
         self.restart()
 
     def attend(self, look, context, see_to):
@@ -808,7 +890,7 @@ class FrontEnd:
         look(context, news), best a kernel: news is what there is, PEAKS, WAKE, TILTED, STARTLED, added up; returns
         what is to be done, 0 for nothing. see_to(what): does it, and returns whether advance() is to pause there.
         """
-        self._arrays = self._arrays[:5] + (look, context)
+        self._arrays = self._arrays[:4] + (look, context)
         self._see_to = see_to
 
     def restart(self):
@@ -822,12 +904,13 @@ class FrontEnd:
         state[_LOUD] = state[_LOUD_TURN] = _NEVER_LOUD
         for i in range(len(self.ring)):
             self.ring[i] = RING_ZERO
-        for i in range(_RECENT):
-            self._recent[i], self._recent[_RECENT + i] = -32768, 32767
+        _forget_recent(state)
         state[_SHIFT] = WORD_SHIFT
         for i in range(3):
             state[_GRAVITY + i] = 1 << 25
             state[_FILTERS + 3 * i] = state[_FILTERS + 3 * i + 1] = -_FILTER_ZERO
+        for k in range(3):
+            state[_FINDERS + k * _FINDER_WORDS + _HYSTERESIS] = _NEVER_LOUD
         for finder in self.finders:
             finder.restart()
         state[_UP + 2] = ONE_Q14
@@ -866,7 +949,7 @@ class FrontEnd:
         if len(self.finders) == 3:
             rests = not bits & self.finders[2].bit
             if state[_RESTING] and not rests:
-                _wake_braking(self._recent, state)
+                _wake_braking(state)
             state[_RESTING] = rests
 
     def advance(self, samples, count):
@@ -880,9 +963,9 @@ class FrontEnd:
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already."""
-        self.state[_AT], self.state[_COUNT] = 0, count
-        _orient(frame, self.state)
-        news = _filter_and_find(frame, self.ring, self._recent, self.state)
+        state = self.state
+        _orient(frame, count, min(count, 103 - state[_SEEN]), state)
+        news = _filter_and_find(frame, count, state[_INDEX], self.ring, state)
         if news:
             *_, look, context = self._arrays
             what = look(context, news)

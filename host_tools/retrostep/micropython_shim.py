@@ -9,7 +9,10 @@ views that load and store as the 32-bit device does: 8 and 16 bits come back zer
 array's type, 32 bits as a signed word; stores keep the low bits. Overflow is therefore not reproduced: that
 no intermediate needs more than 32 bits is shown by tests/test_gait_ranges.py.
 
-Limits: a pointer cannot be moved by arithmetic, and a buffer must be a whole number of words long.
+A pointer moves as on the device: `int(pointer)` is an address in bytes, and `ptr16(address)` points there. Here the
+addresses are made up, and hold within one call.
+
+Limit: a buffer must be a whole number of words long.
 """
 
 import builtins
@@ -27,39 +30,73 @@ def native(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-class _Pointer:
-    __slots__ = ("_words",)
-    _mask = 0
-    _code = ""
+# For each viper function that runs, the innermost last, the buffers of which an address was taken. An address is the
+# number of the buffer, from 1 on, times _BUFFER_BYTES, plus the place in it.
+_calls: list[list[memoryview]] = [[]]
+_BUFFER_BYTES = 1 << 24
 
-    def __init__(self, buffer: Any):
-        if isinstance(buffer, _Pointer):
-            buffer = buffer._words
-        self._words = memoryview(buffer).cast("B").cast(self._code)
+
+class _Pointer:
+    __slots__ = ("_bytes", "_first", "_words")
+    _mask = 0
+    _code: Any = ""
+    _size = 1
+
+    def __init__(self, target: Any):
+        """target: a buffer, a pointer, or an address."""
+        self._first = 0
+        if isinstance(target, int):
+            number, place = divmod(target, _BUFFER_BYTES)
+            self._bytes = _calls[-1][number - 1]
+            self._first, odd = divmod(place, self._size)
+            if odd:
+                raise ValueError(
+                    f"address {place} of a buffer: expected one of a whole {type(self).__name__}"
+                )
+        elif isinstance(target, _Pointer):
+            self._bytes = target._bytes
+            self._first = target._first * target._size // self._size
+        else:
+            self._bytes = memoryview(target).cast("B")
+        self._words = self._bytes.cast(self._code)
+
+    def __int__(self) -> int:
+        buffers = _calls[-1]
+        known = [number for number, buffer in enumerate(buffers, 1) if buffer is self._bytes]
+        if not known:
+            buffers.append(self._bytes)
+            known.append(len(buffers))
+        return known[0] * _BUFFER_BYTES + self._first * self._size
 
     def __getitem__(self, index: int) -> int:
-        return self._words[index]
+        return self._words[self._place(index)]
 
     def __setitem__(self, index: int, value: int) -> None:
-        self._words[index] = value & self._mask
+        self._words[self._place(index)] = value & self._mask
+
+    def _place(self, index: int) -> int:
+        place = self._first + index
+        if place < 0:
+            raise IndexError(f"word {place} of a buffer: expected one from 0 on")
+        return place
 
 
 class ptr8(_Pointer):  # noqa: N801 (the emitter's own name)
     __slots__ = ()
-    _mask, _code = 0xFF, "B"
+    _mask, _code, _size = 0xFF, "B", 1
 
 
 class ptr16(_Pointer):  # noqa: N801
     __slots__ = ()
-    _mask, _code = 0xFFFF, "H"
+    _mask, _code, _size = 0xFFFF, "H", 2
 
 
 class ptr32(_Pointer):  # noqa: N801
     __slots__ = ()
-    _mask, _code = 0xFFFFFFFF, "i"
+    _mask, _code, _size = 0xFFFFFFFF, "i", 4
 
     def __setitem__(self, index: int, value: int) -> None:
-        self._words[index] = ((value & self._mask) ^ 0x80000000) - 0x80000000
+        self._words[self._place(index)] = ((value & self._mask) ^ 0x80000000) - 0x80000000
 
 
 class uint(int):  # noqa: N801
@@ -78,7 +115,13 @@ def viper(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        return function(*(arg if kind is None else kind(arg) for kind, arg in zip(kinds, args, strict=True)))
+        _calls.append([])
+        try:
+            return function(
+                *(arg if kind is None else kind(arg) for kind, arg in zip(kinds, args, strict=True))
+            )
+        finally:
+            _calls.pop()
 
     return call
 
