@@ -10,6 +10,7 @@ sums.
 import asyncio
 import select
 import socket
+import time
 from errno import EINPROGRESS, ETIMEDOUT
 
 STALL_MS = 1000
@@ -24,11 +25,15 @@ class BrokerRefused(Exception):
 
 
 class _Connection:
-    """Stands for the module `socket` in umqtt.simple and for the one socket that it makes there."""
+    """Stands for the module `socket` in umqtt.simple and for the one socket that it makes there.
 
-    def __init__(self, stream):
+    plain: the socket itself; stream: what is read and written, with TLS around the socket.
+    """
+
+    def __init__(self, plain, stream):
+        self._plain = plain
         self._stream = stream
-        self.write = stream.write
+        self._until_ms = 0
         self.close = stream.close
 
     def socket(self, *kind):
@@ -45,10 +50,23 @@ class _Connection:
 
     setblocking = settimeout
 
+    def write(self, *data):
+        # What is written is answered by then: else a network that says anything but the answer would be heard out.
+        self._until_ms = time.ticks_add(time.ticks_ms(), STALL_MS)
+        self._plain.settimeout(STALL_MS / 1000)
+        return self._stream.write(*data)
+
     def read(self, size):
-        data = self._stream.read(size)
-        if data is None or len(data) < size:
-            raise OSError(ETIMEDOUT)
+        data = b""
+        while len(data) < size:
+            left_ms = time.ticks_diff(self._until_ms, time.ticks_ms())
+            if left_ms <= 0:
+                raise OSError(ETIMEDOUT)
+            self._plain.settimeout(left_ms / 1000)
+            byte = self._stream.read(1)
+            if not byte:
+                raise OSError(ETIMEDOUT)
+            data += byte
         return data
 
 
@@ -96,14 +114,15 @@ async def connect(wifi, client_id, will_topic, will):
     """A connected umqtt client, by the setting `wifi` (wifi.py). Raises OSError, BrokerRefused."""
     from umqtt import simple
 
-    stream = await _connected(wifi["host"], wifi["port"])
+    plain = stream = await _connected(wifi["host"], wifi["port"])
     try:
         if wifi["tls"]:
-            stream = _protected(stream, wifi["host"])
-        simple.socket = _Connection(stream)  # pyright: ignore[reportAttributeAccessIssue]
-        client = simple.MQTTClient(
-            client_id, wifi["host"], wifi["port"], wifi["user"], wifi["secret"] or "", _KEEPALIVE_S
-        )
+            stream = _protected(plain, wifi["host"])
+        simple.socket = _Connection(plain, stream)  # pyright: ignore[reportAttributeAccessIssue]
+        # As bytes: umqtt takes the number of a text's characters for that of its bytes.
+        user = wifi["user"].encode() if wifi["user"] else None
+        secret = (wifi["secret"] or "").encode()
+        client = simple.MQTTClient(client_id, wifi["host"], wifi["port"], user, secret, _KEEPALIVE_S)
         client.set_last_will(will_topic, will, True, 1)
         client.connect()
         return client

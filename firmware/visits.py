@@ -15,12 +15,16 @@ _HOUR_MS = const(3_600_000)
 
 
 class Visits:
-    """device: see Session. now_ms: uptime function. charging() or None."""
+    """device: see Session. now_ms: uptime function. charging() or None.
 
-    def __init__(self, device, now_ms, charging):
+    make_room(): unload what a visit has no use for; True: something was, and is gone by the next second.
+    """
+
+    def __init__(self, device, now_ms, charging, make_room):
         self._device = device
         self._now_ms = now_ms
         self._charging = charging
+        self._make_room = make_room
         self._charged = True
         self._due_ms = _MINUTE_MS
         self._task = None
@@ -54,9 +58,12 @@ class Visits:
         wifi = self._device.settings["wifi"]
         if not wifi or busy or now_ms < self._due_ms or now_ms - step_ms < _MINUTE_MS:
             return False
-        self._due_ms = now_ms + wifi["every_h"] * _HOUR_MS
         try:
+            if self._make_room():
+                return True
             self._task = asyncio.create_task(load_seldom("wifi").visit(self._device, wifi))
+            self._due_ms = now_ms + wifi["every_h"] * _HOUR_MS
         except MemoryError:
             print("wifi: too little memory just now")
+            self._due_ms = now_ms + _MINUTE_MS
         return self._task is not None

@@ -14,7 +14,8 @@ visits.py says when. Loaded for a visit and not kept.
 
 import asyncio
 import gc
-import sys
+
+from firmware import unload
 
 _LOOK_MS = 250
 _COLLECT_EVERY_BYTES = 4096
@@ -86,10 +87,7 @@ async def visit(device, wifi):
     finally:
         station.disconnect()
         station.active(False)
-        for name in _VISITING:
-            if name in sys.modules:
-                del sys.modules[name]
-                package, last = name.rsplit(".", 1)
-                sys.modules[package].__dict__.pop(last, None)
+        for path in _VISITING:
+            unload(path)
         gc.threshold(usual)
         gc.collect()

@@ -1,5 +1,6 @@
-"""A real mosquitto on a free loopback port, and a subscriber that writes down what it is sent."""
+"""A real mosquitto on a free loopback port, a subscriber that writes down what comes, networks that misbehave."""
 
+import contextlib
 import json
 import shutil
 import socket
@@ -156,3 +157,94 @@ class Subscriber:
             for topic, text, _ in self.messages
             if topic.startswith("retrostep/") and text.startswith("{")
         ]
+
+
+class _Door:
+    """A loopback port, each connection served by a thread; all of them have ended when the context ends."""
+
+    def __init__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._open = [self._listener]
+        self._threads = []
+
+    def _run(self, work, *arguments):
+        thread = threading.Thread(target=self._until_broken, args=(work, *arguments), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _until_broken(self, work, *arguments):
+        try:
+            work(*arguments)
+        except OSError:
+            # The other side has gone, or this context ends.
+            return
+
+    def _accept(self):
+        while True:
+            device, _ = self._listener.accept()
+            self._open.append(device)
+            self._run(self._serve, device)
+
+    def _serve(self, device):
+        raise NotImplementedError
+
+    def __enter__(self):
+        self._run(self._accept)
+        return self
+
+    def __exit__(self, *exc_info):
+        end = time.monotonic() + _START_S
+        while any(thread.is_alive() for thread in self._threads):
+            assert time.monotonic() < end, "a connection's thread does not end"
+            for one in list(self._open):
+                _wake(one)
+            for thread in list(self._threads):
+                thread.join(0.05)
+        for one in self._open:
+            one.close()
+
+
+def _wake(one):
+    """End what waits in accept() or recv(), which close() does not."""
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+
+
+class Relay(_Door):
+    """Passes bytes on to a broker, so many from the device; then it takes everything and says nothing."""
+
+    def __init__(self, port, limit_bytes):
+        super().__init__()
+        self._broker_port = port
+        self.left_bytes = limit_bytes
+
+    def _serve(self, device):
+        broker = socket.create_connection(("127.0.0.1", self._broker_port))
+        self._open.append(broker)
+        self._run(self._pump, device, broker, True)
+        self._run(self._pump, broker, device, False)
+
+    def _pump(self, source, target, counted):
+        while data := source.recv(4096):
+            if counted:
+                self.left_bytes -= len(data)
+            if self.left_bytes > 0:
+                target.sendall(data)
+        if self.left_bytes > 0:
+            _wake(target)
+
+
+class CaptiveNetwork(_Door):
+    """Answers whatever comes first with `answer`, and then says `babble` again and again, or nothing."""
+
+    def __init__(self, answer=b"", babble=b""):
+        super().__init__()
+        self._answer = answer
+        self._babble = babble
+
+    def _serve(self, device):
+        device.recv(1024)
+        device.sendall(self._answer)
+        while self._babble:
+            device.sendall(self._babble)

@@ -44,6 +44,40 @@ def pytest_collection_modifyitems(items):
             item.add_marker(skip)
 
 
+@pytest.fixture(scope="session")
+def mosquitto():
+    """Path of an installed broker."""
+    from broker import find_mosquitto
+
+    executable = find_mosquitto()
+    if executable is None:
+        pytest.fail(
+            "no mosquitto is installed: `apt-get install mosquitto`, or deselect with -m 'not services'"
+        )
+    return executable
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """Folder with what make_certificates() makes."""
+    from broker import make_certificates
+
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder
+
+
+@pytest.fixture
+def server(mosquitto, tmp_path):
+    """A running broker that lets everybody in."""
+    from broker import Mosquitto
+
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(mosquitto, folder) as running:
+        yield running
+
+
 class MicroPythonFile(pytest.File):
     def collect(self):
         tree = ast.parse(self.path.read_text(), str(self.path))

@@ -5,7 +5,7 @@ import sys
 from datetime import date, timedelta
 
 import pytest
-from broker import PASSWORD, USER, Mosquitto, Subscriber, find_mosquitto, free_port, make_certificates
+from broker import PASSWORD, USER, Mosquitto, Subscriber, free_port
 
 from firmware import mqtt_payloads, steplog
 from retrostep import broker, cli
@@ -26,31 +26,6 @@ STATUS = {"device_id": DEVICE, "board": "xiao_esp32s3", "firmware": "0.1.0", "lo
 NOON_MS = 1_795_176_000_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-
-
-@pytest.fixture(scope="session")
-def mosquitto():
-    executable = find_mosquitto()
-    if executable is None:
-        pytest.fail(
-            "no mosquitto is installed: `apt-get install mosquitto`, or deselect with -m 'not services'"
-        )
-    return executable
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("certificates")
-    make_certificates(folder)
-    return folder
-
-
-@pytest.fixture
-def server(mosquitto, tmp_path):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(mosquitto, folder) as running:
-        yield running
 
 
 def at(server):

@@ -18,6 +18,7 @@ import sys
 
 from micropython import const
 
+from firmware import load_seldom
 from firmware.link import packets, protocol
 from firmware.link.cadence import Cadence
 from firmware.link.peer import MTU, PeerGone
@@ -135,11 +136,7 @@ class RadioLink:
     def _register(self, aioble):
         """The services, by gatt.py: loaded for it, and not kept."""
         gc.collect()
-        from firmware.link import gatt
-
-        del sys.modules["firmware.link.gatt"]
-        delattr(sys.modules["firmware.link"], "gatt")
-        return gatt.register(aioble, self._device.status()["battery_mv"])
+        return load_seldom("link.gatt").register(aioble, self._device.status()["battery_mv"])
 
     async def _serve(self, aioble):
         """Advertise and attend to one link after the other, until the window is over."""

@@ -103,6 +103,17 @@ class Windows:
             self._task = asyncio.create_task(self._radio.run())
         return self._radio
 
+    def _unload(self):
+        """Unload the radio, which is closed; False: it was not loaded. What goes is gone after a turn of the loop."""
+        unload_radio = load_seldom("link.unloading").unload_radio
+        if self._radio is not None:
+            self._task.cancel()
+            self._radio = self._task = None
+        if self._bonds is not None and not self._bonds.changed:
+            # Those that could not be stored are kept.
+            self._bonds = None
+        return unload_radio()
+
     def open_pairing(self):
         """Let one host pair for a minute: the button was held, or a host that is trusted asks for it."""
         if self._visits and self._visits.end(self.open_pairing):
@@ -114,7 +125,9 @@ class Windows:
     def tick(self):
         """To be called about once a second."""
         if self._visits is None and self._device.settings["wifi"]:
-            self._visits = load_seldom("visits").Visits(self._device, self._now_ms, self._charging)
+            self._visits = load_seldom("visits").Visits(
+                self._device, self._now_ms, self._charging, self._unload
+            )
         if self._visits and self._visits.under_way(self._step_ms, self._radio and self._radio.busy):
             return
         if self.due() and self._anybody():

@@ -6,7 +6,7 @@ password) or "there". Joining takes JOIN_MS. Source: MicroPython documentation, 
 
 import time
 
-from virtual import channel
+from virtual import channel, clock
 
 STA_IF = 0
 AP_IF = 1
@@ -42,7 +42,7 @@ class WLAN:
         if on is None:
             return WLAN._active
         if on != WLAN._active:
-            channel.send({"event": "wifi", "us": time.ticks_us(), "on": on})
+            channel.send({"event": "wifi", "us": clock.now_us, "on": on})
         WLAN._active = on
         if not on:
             WLAN._asked_ms = None

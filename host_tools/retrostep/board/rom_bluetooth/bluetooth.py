@@ -157,6 +157,7 @@ class BLE:
         if active is not None and bool(active) != self._active:
             _stack.ask("active", on=bool(active))
             self._active = bool(active)
+            channel.send({"event": "bluetooth", "us": clock.now_us, "on": self._active})
         return self._active
 
     def config(self, parameter=None, **values):
