@@ -714,15 +714,17 @@ def _advance(samples: ptr16, count: int, arrays) -> int:
 
 
 @micropython.viper
-def measure(ring: ptr16, words: ptr32, at: int, state: ptr32, previous: int):
-    """Fill in the words of a step, words[at] the first: the sums over the samples since that of index `previous`.
+def measure(p: ptr16, a: int, b: int, words: ptr32, state: ptr32):
+    """Fill in the words of a step, words[a] the first: the sums over the samples since that of index b.
 
-    Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. The vertical is the newest
-    one, if it is not known already.
+    p: the ring. Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. The vertical
+    is the newest one, if it is not known already.
     """
     sh = state[_SHIFT]
+    ring = p
+    at = a
     last = (words[at + W_INDEX] << sh) >> sh
-    first = previous
+    first = b
     if first < last - SUM_SAMPLES_MAX:
         first = last - SUM_SAMPLES_MAX
     if first < state[_INDEX] - RING_SAMPLES:
@@ -744,37 +746,46 @@ def measure(ring: ptr16, words: ptr32, at: int, state: ptr32, previous: int):
     velocity2 = 0
     vertical2 = 0
     rises2 = 0
-    edge2 = 0
-    place = (first << 2) & 2047
-    before = int(ring[((first - 1) << 2) & 2047]) - 2048
+    falls2 = 0
+    before = int(p[((first - 1) & 511) << 2]) - 2048
     while count:
-        count -= 1
-        value = int(ring[place + 2]) - 2048
-        vertical2 += value * value
-        velocity = int(ring[place + 3]) - 2048
-        velocity2 += velocity * velocity
-        value = int(ring[place + 1]) - 2048
-        left2 += value * value
-        left_velocity += value * velocity
-        value = int(ring[place]) - 2048
-        forward2 += value * value
-        forward_velocity += value * velocity
-        place = (place + 4) & 2047
-        rise = value - before
-        before = value
-        # The filter lets it rise by 750 at most.
-        value = rise * rise
-        edge2 += value
-        if rise > 0:
-            rises2 += value
+        # Up to the end of the ring.
+        a = first & 511
+        p = ptr16(int(ring) + (a << 3))
+        rest = 512 - a
+        if rest > count:
+            rest = count
+        count -= rest
+        first += rest
+        while rest:
+            rest -= 1
+            b = int(p[3]) - 2048
+            velocity2 = b * b + velocity2
+            a = int(p[2]) - 2048
+            vertical2 = a * a + vertical2
+            a = int(p[1]) - 2048
+            left2 = a * a + left2
+            left_velocity = a * b + left_velocity
+            a = int(p[0]) - 2048
+            forward2 = a * a + forward2
+            forward_velocity = a * b + forward_velocity
+            p = ptr16(int(p) + 8)
+            b = a - before
+            before = a
+            # The filter lets it rise by 750 at most.
+            a = b * b
+            if b >> 31:
+                falls2 = a + falls2
+            else:
+                rises2 = a + rises2
     words[at + S_FORWARD_VELOCITY] = forward_velocity
     words[at + S_LEFT_VELOCITY] = left_velocity
     words[at + S_FORWARD2] = forward2
     words[at + S_LEFT2] = left2
     words[at + S_VELOCITY2] = velocity2
     words[at + S_VERTICAL2] = vertical2
-    words[at + S_EDGE] = rises2 - (edge2 - rises2)
-    words[at + S_EDGE2] = edge2
+    words[at + S_EDGE] = rises2 - falls2
+    words[at + S_EDGE2] = rises2 + falls2
 
 
 @micropython.viper
@@ -1009,4 +1020,4 @@ class FrontEnd:
 
     def measure(self, words, previous):
         """Fill in the words of a step: the sums over the samples since that of index `previous`, and how many."""
-        measure(self.ring, words, 0, self.state, previous)
+        measure(self.ring, 0, previous, words, self.state)

@@ -142,7 +142,7 @@ def _append(track: ptr32, state: ptr32, ring: ptr16, index: int, swing: int, pre
     track[at + _W_INDEX] = index
     track[at + _W_SWING] = swing
     track[at + _W_BRAKING] = track[_BRAKING]
-    measure(ring, track, at, state, previous)
+    measure(ring, at, previous, track, state)
 
 
 @micropython.viper
@@ -181,7 +181,7 @@ def _take_peak(track: ptr32, state: ptr32, ring: ptr16, index: int, swing: int):
             track[at + _W_SWING] = swing
             track[_NEWEST] = index
             track[_NEWEST_SWING] = swing
-            measure(ring, track, at, state, track[_BEFORE])
+            measure(ring, at, track[_BEFORE], track, state)
         return
     previous = newest
     if steps_a_peak == 2 and gap * 2 < step_samples * 3:
