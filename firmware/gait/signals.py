@@ -181,425 +181,487 @@ def _choose_reference(state: ptr32):
 
 
 @micropython.viper
-def _orient(p: ptr16, a: int, b: int, state: ptr32):
-    """Follow gravity, sum the gyroscope over the frame, turn the axes, and see how large things got.
+def _advance(p: ptr16, a: int, b: int, arrays) -> int:
+    """Take frames, and look wherever one brings something, until there is something to do. 0: samples used up.
 
-    p: the frame, a: its samples, b: those of them that are the first 103. Gravity is a low-pass of the acceleration,
-    one pole, and a plain mean until it is 1 s old. The axes: up from gravity, forward from the reference laid into
-    the horizontal plane, left across both. Where a mounting's forward axis points up or down, forward and left stay
-    as they were.
+    p: the samples, a: how many, b: 1 if they are a frame, cut already. arrays: a tuple of the resampler's state and
+    frame, state, ring, look and its context.
+
+    All that happens to a frame is in this one kernel, since a call costs as much as a dozen samples; and p, a and b
+    serve it throughout, since viper keeps a function's first three names, and no others, in registers.
+
+    Gravity is a low-pass of the acceleration, one pole, and a plain mean until it is 1 s old. The axes: up from
+    gravity, forward from the reference laid into the horizontal plane, left across both. Where a mounting's forward
+    axis points up or down, forward and left stay as they were.
+
+    The acceleration is laid along the axes and band-passed into the ring: a Butterworth section for each axis; the
+    remainder of each rounding is added to the next sample, so no rounding error builds up. The vertical one is
+    integrated. Two moving averages of w samples have a slope of new - 2 * (w samples ago) + (2 w samples ago).
+
+    A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
+    hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
+    is forgotten. A signal that rises is looked at upside down: its maxima are minima, too. Where a finder turns round
+    the samples pause; so they do at the end of the ring.
     """
-    sh = state[_SHIFT]
+    samples = p
     count = a
-    rest = a - b
-    x = state[_GRAVITY]
-    y = state[_GRAVITY + 1]
-    z = state[_GRAVITY + 2]
-    turn_x = 0
-    turn_y = 0
-    turn_z = 0
-    seen = state[_SEEN]
-    state[_SEEN] = seen + b
-    while b:
-        b -= 1
-        seen += 1
-        x += (((int(p[0]) ^ 0x8000) << 10) - x) // seen
-        y += (((int(p[1]) ^ 0x8000) << 10) - y) // seen
-        z += (((int(p[2]) ^ 0x8000) << 10) - z) // seen
-        turn_x += int(p[3]) ^ 0x8000
-        turn_y += int(p[4]) ^ 0x8000
-        turn_z += int(p[5]) ^ 0x8000
-        p = ptr16(int(p) + 12)
-    # Extremes of |acc| and |gyr|: of four samples at a time, which is a low-pass of 10 Hz. A thirteenth is left out.
-    most = 0
-    least = 1073741823
-    most_turn = 0
-    frame_x = 0
-    frame_y = 0
-    frame_z = 0
-    while rest:
-        mean_x = -131072
-        mean_y = -131072
-        mean_z = -131072
-        spin_x = turn_x + 131072
-        spin_y = turn_y + 131072
-        spin_z = turn_z + 131072
-        b = 4
-        rest -= 4
-        if rest < 0:
-            b += rest
-            rest = 0
-        while b:
-            b -= 1
-            # 79 / 8192 in place of 1 / 104: a division is a call.
-            a = int(p[0]) ^ 0x8000
-            mean_x = mean_x + a
-            x = (((a << 10) - x >> 8) * 79 >> 5) + x
-            a = int(p[1]) ^ 0x8000
-            mean_y = mean_y + a
-            y = (((a << 10) - y >> 8) * 79 >> 5) + y
-            a = int(p[2]) ^ 0x8000
-            mean_z = mean_z + a
-            z = (((a << 10) - z >> 8) * 79 >> 5) + z
-            turn_x = (int(p[3]) ^ 0x8000) + turn_x
-            turn_y = (int(p[4]) ^ 0x8000) + turn_y
-            turn_z = (int(p[5]) ^ 0x8000) + turn_z
+    cut = b
+    resampling = ptr32(arrays[0])
+    waiting = ptr16(arrays[1])
+    state = ptr32(arrays[2])
+    ring = ptr16(arrays[3])
+    look = arrays[4]
+    sh = state[_SHIFT]
+    a = sh
+    fx = (state[_AXES] << a) >> a
+    fy = (state[_AXES + 1] << a) >> a
+    fz = (state[_AXES + 2] << a) >> a
+    lx = (state[_AXES + 3] << a) >> a
+    ly = (state[_AXES + 4] << a) >> a
+    lz = (state[_AXES + 5] << a) >> a
+    ux = (state[_UP] << a) >> a
+    uy = (state[_UP + 1] << a) >> a
+    uz = (state[_UP + 2] << a) >> a
+    f1 = (state[_FILTERS] << a) >> a
+    f2 = (state[_FILTERS + 1] << a) >> a
+    f_rest = state[_FILTERS + 2]
+    l1 = (state[_FILTERS + 3] << a) >> a
+    l2 = (state[_FILTERS + 4] << a) >> a
+    l_rest = state[_FILTERS + 5]
+    u1 = (state[_FILTERS + 6] << a) >> a
+    u2 = (state[_FILTERS + 7] << a) >> a
+    u_rest = state[_FILTERS + 8]
+    velocity = (state[_VELOCITY] << a) >> a
+    v_second = (state[_SMOOTHING] << a) >> a
+    b_second = (state[_SMOOTHING + 1] << a) >> a
+    n_slope = (state[_SMOOTHING + 2] << a) >> a
+    narrow = (state[_SMOOTHING + 3] << a) >> a
+    w_slope = (state[_SMOOTHING + 4] << a) >> a
+    wide = (state[_SMOOTHING + 5] << a) >> a
+    b_slope = (state[_SMOOTHING + 6] << a) >> a
+    braking = (state[_SMOOTHING + 7] << a) >> a
+    index = state[_INDEX]
+    finders = state[_HOW_MANY] - state[_RESTING]
+    awake = 0
+    if finders == 3:
+        awake = 1
+    where = 0
+    what = 0
+    while what == 0:
+        # The next frame.
+        ahead = 13
+        a = resampling[_TAKEN]
+        if cut:
+            if cut == 2:
+                break
+            cut = 2
+            ahead = count
+            p = samples
+        elif where == 2 and a + 13 <= count:
+            # Frame after frame lies in the samples.
+            resampling[_TAKEN] = a + 13
+            p = ptr16(int(samples) + a * 12)
+        elif where == 2 and a == count:
+            resampling[_TAKEN] = 0
+            break
+        else:
+            where = int(next_frame(resampling, samples, waiting, count, 0))
+            if where == 0:
+                break
+            p = waiting
+            if where == 2:
+                p = ptr16(int(samples) + (resampling[_TAKEN] - 13) * 12)
+        frame = p
+
+        # Gravity, turn, and how large things get.
+        x = state[_GRAVITY]
+        y = state[_GRAVITY + 1]
+        z = state[_GRAVITY + 2]
+        turn_x = 0
+        turn_y = 0
+        turn_z = 0
+        rest = ahead
+        seen = state[_SEEN]
+        while seen < 103 and rest:
+            rest -= 1
+            seen += 1
+            state[_SEEN] = seen
+            x += (((int(p[0]) ^ 0x8000) << 10) - x) // seen
+            y += (((int(p[1]) ^ 0x8000) << 10) - y) // seen
+            z += (((int(p[2]) ^ 0x8000) << 10) - z) // seen
+            turn_x += int(p[3]) ^ 0x8000
+            turn_y += int(p[4]) ^ 0x8000
+            turn_z += int(p[5]) ^ 0x8000
             p = ptr16(int(p) + 12)
-        if rest:
-            a = mean_x >> 3
-            b = a * a
-            frame_x = frame_x + a
-            a = mean_y >> 3
-            b = a * a + b
-            frame_y = frame_y + a
-            a = mean_z >> 3
-            b = a * a + b
-            frame_z = frame_z + a
-            if most < b:
-                most = b
-            if least > b:
-                least = b
-            a = (turn_x - spin_x) >> 3
-            b = a * a
-            a = (turn_y - spin_y) >> 3
-            b = a * a + b
-            a = (turn_z - spin_z) >> 3
-            b = a * a + b
-            if most_turn < b:
-                most_turn = b
-    state[_NEWEST_MEAN] = frame_x >> 2
-    state[_NEWEST_MEAN + 1] = frame_y >> 2
-    state[_NEWEST_MEAN + 2] = frame_z >> 2
-    a = state[_INDEX]
-    if most > state[_LOUD] or most_turn > state[_LOUD_TURN]:
-        state[_ALERT] = a + ALERT_SAMPLES
-    a = _EXTREMES + (a // 13 & 31) * 3
-    state[a] = most
-    state[a + 1] = least
-    state[a + 2] = most_turn
-    state[_GRAVITY] = x
-    state[_GRAVITY + 1] = y
-    state[_GRAVITY + 2] = z
-    state[_TURN] = turn_x - (count << 15)
-    state[_TURN + 1] = turn_y - (count << 15)
-    state[_TURN + 2] = turn_z - (count << 15)
-    x = (x - 33554432) >> 8
-    y = (y - 33554432) >> 8
-    z = (z - 33554432) >> 8
-    ux = 0
-    uy = 0
-    uz = 0
-    for which in range(2):
-        shift = 0
-        while x > 16383 or y > 16383 or z > 16383 or x < -16383 or y < -16383 or z < -16383:
-            x >>= 1
-            y >>= 1
-            z >>= 1
-            shift += 1
-        square = x * x + y * y + z * z
-        length = 0
-        if square:
-            # Newton's root from the last frame's, or any other: after one step it comes down from above.
-            length = state[_LENGTH + which] | 1
-            length = (length + square // length) >> 1
-            better = (length + square // length) >> 1
-            while better < length:
-                length = better
-                better = (length + square // length) >> 1
-        state[_LENGTH + which] = length << shift
-        # Less than 0.2 g is no direction.
-        if which == 0 and length << shift < 1639:
-            return
-        x = (x << 14) // length
-        y = (y << 14) // length
-        z = (z << 14) // length
-        if which == 0:
+        # Extremes of |acc| and |gyr|: of four samples at a time, a low-pass of 10 Hz. A thirteenth is left out.
+        most = 0
+        least = 1073741823
+        most_turn = 0
+        frame_x = 0
+        frame_y = 0
+        frame_z = 0
+        while rest:
+            mean_x = -131072
+            mean_y = -131072
+            mean_z = -131072
+            spin_x = turn_x + 131072
+            spin_y = turn_y + 131072
+            spin_z = turn_z + 131072
+            b = 4
+            rest -= 4
+            if rest < 0:
+                b += rest
+                rest = 0
+            while b:
+                b -= 1
+                # 79 / 8192 in place of 1 / 104: a division is a call.
+                a = int(p[0]) ^ 0x8000
+                mean_x = mean_x + a
+                x = (((a << 10) - x >> 8) * 79 >> 5) + x
+                a = int(p[1]) ^ 0x8000
+                mean_y = mean_y + a
+                y = (((a << 10) - y >> 8) * 79 >> 5) + y
+                a = int(p[2]) ^ 0x8000
+                mean_z = mean_z + a
+                z = (((a << 10) - z >> 8) * 79 >> 5) + z
+                turn_x = (int(p[3]) ^ 0x8000) + turn_x
+                turn_y = (int(p[4]) ^ 0x8000) + turn_y
+                turn_z = (int(p[5]) ^ 0x8000) + turn_z
+                p = ptr16(int(p) + 12)
+            if rest:
+                a = mean_x >> 3
+                b = a * a
+                frame_x = frame_x + a
+                a = mean_y >> 3
+                b = a * a + b
+                frame_y = frame_y + a
+                a = mean_z >> 3
+                b = a * a + b
+                frame_z = frame_z + a
+                if most < b:
+                    most = b
+                if least > b:
+                    least = b
+                a = (turn_x - spin_x) >> 3
+                b = a * a
+                a = (turn_y - spin_y) >> 3
+                b = a * a + b
+                a = (turn_z - spin_z) >> 3
+                b = a * a + b
+                if most_turn < b:
+                    most_turn = b
+        state[_NEWEST_MEAN] = frame_x >> 2
+        state[_NEWEST_MEAN + 1] = frame_y >> 2
+        state[_NEWEST_MEAN + 2] = frame_z >> 2
+        if most > state[_LOUD] or most_turn > state[_LOUD_TURN]:
+            state[_ALERT] = index + ALERT_SAMPLES
+        a = index // 13
+        words = ptr32(int(state) + 4 * _EXTREMES + (a & 31) * 12)
+        words[0] = most
+        words[1] = least
+        words[2] = most_turn
+        state[_GRAVITY] = x
+        state[_GRAVITY + 1] = y
+        state[_GRAVITY + 2] = z
+
+        # The axes.
+        x = (x - 33554432) >> 8
+        y = (y - 33554432) >> 8
+        z = (z - 33554432) >> 8
+        words = ptr32(int(state) + 4 * _LENGTH)
+        which = 0
+        while which < 2:
+            shift = 0
+            while x > 16383 or y > 16383 or z > 16383 or x < -16383 or y < -16383 or z < -16383:
+                x >>= 1
+                y >>= 1
+                z >>= 1
+                shift += 1
+            a = 0
+            b = x * x + y * y + z * z
+            if b:
+                # Newton's root from the last frame's, or any other: after one step it comes down from above.
+                a = words[which] | 1
+                a = (a + b // a) >> 1
+                better = (a + b // a) >> 1
+                while better < a:
+                    a = better
+                    better = (a + b // a) >> 1
+            words[which] = a << shift
+            # Less than 0.2 g is no direction.
+            if which == 0 and a << shift < 1639:
+                break
+            x = (x << 14) // a
+            y = (y << 14) // a
+            z = (z << 14) // a
+            if which:
+                fx = x
+                fy = y
+                fz = z
+                lx = (uy * z - uz * y) >> 14
+                ly = (uz * x - ux * z) >> 14
+                lz = (ux * y - uy * x) >> 14
+                break
             ux = x
             uy = y
             uz = z
             state[_UP] = x
             state[_UP + 1] = y
             state[_UP + 2] = z
-            flat = 0
-            while flat == 0:
-                x = (state[_REFERENCE] << sh) >> sh
-                y = (state[_REFERENCE + 1] << sh) >> sh
-                z = (state[_REFERENCE + 2] << sh) >> sh
-                along = (x * ux + y * uy + z * uz) >> 14
-                x -= (along * ux) >> 14
-                y -= (along * uy) >> 14
-                z -= (along * uz) >> 14
-                flat = 1
+            while which == 0:
+                which = 1
+                a = sh
+                x = (state[_REFERENCE] << a) >> a
+                y = (state[_REFERENCE + 1] << a) >> a
+                z = (state[_REFERENCE + 2] << a) >> a
+                a = (x * ux + y * uy + z * uz) >> 14
+                x -= (a * ux) >> 14
+                y -= (a * uy) >> 14
+                z -= (a * uz) >> 14
                 if x * x + y * y + z * z < 16777216:
-                    if state[_STAND_IN] == 0:
-                        return
-                    _choose_reference(state)
-                    flat = 0
-        else:
-            state[_AXES] = x
-            state[_AXES + 1] = y
-            state[_AXES + 2] = z
-            state[_AXES + 3] = (uy * z - uz * y) >> 14
-            state[_AXES + 4] = (uz * x - ux * z) >> 14
-            state[_AXES + 5] = (ux * y - uy * x) >> 14
+                    which = 2
+                    if state[_STAND_IN]:
+                        _choose_reference(state)
+                        which = 0
+        # The heading: the turn about the vertical since the frame before.
+        a = ahead << 15
+        b = ((turn_x - a) + 64 >> 7) * ux
+        b += ((turn_y - a) + 64 >> 7) * uy
+        b += ((turn_z - a) + 64 >> 7) * uz
+        a = index // 13
+        words = ptr32(int(state) + 4 * _HEADINGS)
+        b = ((words[(a - 1) & 31] << sh) >> sh) + (b >> 14)
+        words[a & 31] = ((b + 8192) & 16383) - 8192
 
-
-@micropython.viper
-def _filter_and_find(p: ptr16, a: int, b: int, ring: ptr16, state: ptr32) -> int:
-    """Filter a frame, confirm the maxima of the finders' signals, and end it. What there is to look at.
-
-    p: the frame, a: its samples, b: the index of the first. The acceleration is laid along the axes and band-passed
-    into the ring: a Butterworth section for each axis; the remainder of each rounding is added to the next sample, so
-    no rounding error builds up. The vertical one is integrated. Two moving averages of w samples have a slope of
-    new - 2 * (w samples ago) + (2 w samples ago).
-
-    A maximum counts once the signal has fallen below it by the hysteresis, a minimum once it has risen by it. The
-    hysteresis is a share of the finder's typical swing, less when the next peak is late; after long quiet that swing
-    is forgotten. A signal that rises is looked at upside down: its maxima are minima, too. Where a finder turns round
-    the samples pause; so they do at the end of the ring. In one kernel with the filters: a call is dear.
-    """
-    sh = state[_SHIFT]
-    frame = p
-    ahead = a
-    index = b
-    fx = (state[_AXES] << sh) >> sh
-    fy = (state[_AXES + 1] << sh) >> sh
-    fz = (state[_AXES + 2] << sh) >> sh
-    lx = (state[_AXES + 3] << sh) >> sh
-    ly = (state[_AXES + 4] << sh) >> sh
-    lz = (state[_AXES + 5] << sh) >> sh
-    ux = (state[_UP] << sh) >> sh
-    uy = (state[_UP + 1] << sh) >> sh
-    uz = (state[_UP + 2] << sh) >> sh
-    # What the offset of the samples comes to along each axis, less the offset of the result.
-    f0 = (fx + fy + fz - 4096) << 15
-    l0 = (lx + ly + lz - 4096) << 15
-    u0 = ((ux + uy + uz - 4096) << 15) + (state[_LENGTH] << 12)
-    # The heading: the turn about the vertical since the frame before.
-    a = (((state[_TURN] << sh) >> sh) + 64 >> 7) * ux
-    a += (((state[_TURN + 1] << sh) >> sh) + 64 >> 7) * uy
-    a += (((state[_TURN + 2] << sh) >> sh) + 64 >> 7) * uz
-    b = index // 13
-    a = ((state[_HEADINGS + ((b - 1) & 31)] << sh) >> sh) + (a >> 14)
-    state[_HEADINGS + (b & 31)] = ((a + 8192) & 16383) - 8192
-    f1 = (state[_FILTERS] << sh) >> sh
-    f2 = (state[_FILTERS + 1] << sh) >> sh
-    f_rest = state[_FILTERS + 2]
-    l1 = (state[_FILTERS + 3] << sh) >> sh
-    l2 = (state[_FILTERS + 4] << sh) >> sh
-    l_rest = state[_FILTERS + 5]
-    u1 = (state[_FILTERS + 6] << sh) >> sh
-    u2 = (state[_FILTERS + 7] << sh) >> sh
-    u_rest = state[_FILTERS + 8]
-    velocity = (state[_VELOCITY] << sh) >> sh
-    v_second = (state[_SMOOTHING] << sh) >> sh
-    b_second = (state[_SMOOTHING + 1] << sh) >> sh
-    n_slope = (state[_SMOOTHING + 2] << sh) >> sh
-    narrow = (state[_SMOOTHING + 3] << sh) >> sh
-    w_slope = (state[_SMOOTHING + 4] << sh) >> sh
-    wide = (state[_SMOOTHING + 5] << sh) >> sh
-    b_slope = (state[_SMOOTHING + 6] << sh) >> sh
-    braking = (state[_SMOOTHING + 7] << sh) >> sh
-    # Room for the frame behind the last second: where there is none that moves to the front.
-    a = state[_SLOT]
-    if a + ahead > _RECENT_ROOM:
-        to = ptr32(int(state) + 4 * _RECENT)
-        old = ptr32(int(to) + 4 * a)
-        a = 26
-        while a:
-            a -= 1
-            to[0] = old[0]
-            to[1] = old[1]
-            to[2] = old[2]
-            to[3] = old[3]
-            to = ptr32(int(to) + 16)
-            old = ptr32(int(old) + 16)
-    state[_SLOT] = a + ahead
-    p = ptr16(int(state) + 4 * _RECENT + 4 * a)
-    awake = 0
-    a = state[_HOW_MANY] - state[_RESTING]
-    if a == 3:
-        awake = 1
-    at = _FINDERS
-    end = at + a * _FINDER_WORDS
-    while at < end:
-        a = index - state[at + _DELAY] - state[at + _LAST_PEAK]
-        b = state[at + _TYPICAL] * 15
-        if a > _LATE_SAMPLES:
-            b = state[at + _TYPICAL] * 6
-            if a > _FORGET_SAMPLES:
-                b = 0
-                state[at + _TYPICAL] = 0
-        b //= 100
-        if b < _HYSTERESIS_MIN:
-            b = _HYSTERESIS_MIN
-        if index == 0:
-            # It may begin in the middle of a walk.
-            b = 1
-        state[at + _HYSTERESIS] = b
-        state[at + _FOUND] = 0
-        at += _FINDER_WORDS
-    news = 0
-    while ahead:
-        # Up to the end of the ring.
-        a = index & 511
-        out = ptr16(int(ring) + (a << 3))
-        rest = 512 - a
-        if rest > ahead:
-            rest = ahead
-        ahead -= rest
-        index += rest
-        n_flip = state[_FINDERS + _FLIP]
-        n_least = state[_FINDERS + _LEAST]
-        n_turn = state[_FINDERS + _HYSTERESIS]
-        n_at = -1
-        w_flip = state[_FINDERS + _FINDER_WORDS + _FLIP]
-        w_least = state[_FINDERS + _FINDER_WORDS + _LEAST]
-        w_turn = state[_FINDERS + _FINDER_WORDS + _HYSTERESIS]
-        w_at = -1
-        b_flip = state[_FINDERS + 2 * _FINDER_WORDS + _FLIP]
-        b_least = state[_FINDERS + 2 * _FINDER_WORDS + _LEAST]
-        b_turn = state[_FINDERS + 2 * _FINDER_WORDS + _HYSTERESIS]
-        b_at = -1
-        turned = 0
+        # What the offset of the samples comes to along each axis, less the offset of the result.
+        f0 = (fx + fy + fz - 4096) << 15
+        l0 = (lx + ly + lz - 4096) << 15
+        u0 = ((ux + uy + uz - 4096) << 15) + (state[_LENGTH] << 12)
+        # Room for the frame behind the last second: where there is none that moves to the front.
+        a = state[_SLOT]
+        words = ptr32(int(state) + 4 * _RECENT)
+        if a + ahead > _RECENT_ROOM:
+            old = ptr32(int(words) + 4 * a)
+            a = 26
+            while a:
+                a -= 1
+                words[0] = old[0]
+                words[1] = old[1]
+                words[2] = old[2]
+                words[3] = old[3]
+                words = ptr32(int(words) + 16)
+                old = ptr32(int(old) + 16)
+            words = ptr32(int(state) + 4 * _RECENT)
+        state[_SLOT] = a + ahead
+        p = ptr16(int(words) + 4 * a)
+        # How far the finders' signals must turn back.
+        words = ptr32(int(state) + 4 * _FINDERS)
+        rest = finders
         while rest:
             rest -= 1
-            a = int(frame[0]) ^ 0x8000
-            b = int(frame[1]) ^ 0x8000
-            z = int(frame[2]) ^ 0x8000
-            frame = ptr16(int(frame) + 12)
-            forward = (fx * a + fy * b + z * fz - f0) >> 12
-            left = (lx * a + ly * b + z * lz - l0) >> 12
-            a = (ux * a + uy * b + z * uz - u0) >> 12
-            if a >> 16:
-                a = 0 if a < 0 else 65535
-            p[208] = a
-            # Dividing by a window squared, and by 104, as products: a division is a call.
-            v_second = a - int(p[0]) + v_second
-            mean = ((v_second >> 3) * 315 >> 12) - _SIGNAL_ZERO
-            n_slope = a - (int(p[208 - 2 * NARROW]) << 1) + int(p[208 - 4 * NARROW]) + n_slope
-            narrow = n_slope + narrow
-            b = ((narrow >> 6) * _NARROW_SHARE >> 15) - mean
-            b = n_flip ^ b
-            if n_least > b:
-                n_least = b
-                n_at = rest
-            elif b - n_least >= n_turn:
-                state[_FINDERS + _TURNED] = b
-                turned = 1
-            w_slope = a - (int(p[208 - 2 * WIDE]) << 1) + int(p[208 - 4 * WIDE]) + w_slope
-            wide = w_slope + wide
-            b = ((wide >> 6) * _WIDE_SHARE >> 15) - mean
-            b = w_flip ^ b
-            if w_least > b:
-                w_least = b
-                w_at = rest
-            elif b - w_least >= w_turn:
-                state[_FINDERS + _FINDER_WORDS + _TURNED] = b
-                turned = 1
-            # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
-            a = (a >> 1) * 1066
-            b = u1 + a + u_rest
-            u_rest = b & 16383
-            b >>= 14
-            u1 = b * 30519 + u2
-            u2 = b * -14252 - a
-            # Leak 37 / 2048 a sample: 0.3 Hz.
-            velocity = b - ((velocity * 37 + 1024) >> 11) + velocity
-            b = (b + 16388) >> 3
-            if b >> 12:
-                b = 0 if b < 0 else 4095
-            out[2] = b
-            b = (velocity + 131104) >> 6
-            if b >> 12:
-                b = 0 if b < 0 else 4095
-            out[3] = b
-            a = left
-            if a >> 16:
-                a = 0 if a < 0 else 65535
-            a = (a >> 1) * 1066
-            b = l1 + a + l_rest
-            l_rest = b & 16383
-            b >>= 14
-            l1 = b * 30519 + l2
-            l2 = b * -14252 - a
-            b = (b + 16388) >> 3
-            if b >> 12:
-                b = 0 if b < 0 else 4095
-            out[1] = b
-            a = forward
-            if a >> 16:
-                a = 0 if a < 0 else 65535
-            p[209] = a ^ 65535
-            if awake:
-                b = a ^ 65535
-                b_second = b - int(p[1]) + b_second
-                b_slope = b - (int(p[209 - 2 * WIDE]) << 1) + int(p[209 - 4 * WIDE]) + b_slope
-                braking = b_slope + braking
-                b = ((braking >> 6) * _WIDE_SHARE >> 15) - ((b_second >> 3) * 315 >> 12) + _SIGNAL_ZERO
-                b = b_flip ^ b
-                if b_least > b:
-                    b_least = b
-                    b_at = rest
-                elif b - b_least >= b_turn:
-                    state[_FINDERS + 2 * _FINDER_WORDS + _TURNED] = b
+            a = index - words[_DELAY] - words[_LAST_PEAK]
+            b = words[_TYPICAL] * 15
+            if a > _LATE_SAMPLES:
+                b = words[_TYPICAL] * 6
+                if a > _FORGET_SAMPLES:
+                    b = 0
+                    words[_TYPICAL] = 0
+            b //= 100
+            if b < _HYSTERESIS_MIN:
+                b = _HYSTERESIS_MIN
+            if index == 0:
+                # It may begin in the middle of a walk.
+                b = 1
+            words[_HYSTERESIS] = b
+            words[_FOUND] = 0
+            words = ptr32(int(words) + 4 * _FINDER_WORDS)
+        news = 0
+        while ahead:
+            # Up to the end of the ring.
+            a = index & 511
+            out = ptr16(int(ring) + (a << 3))
+            rest = 512 - a
+            if rest > ahead:
+                rest = ahead
+            ahead -= rest
+            index += rest
+            words = ptr32(int(state) + 4 * _FINDERS)
+            n_flip = words[_FLIP]
+            n_least = words[_LEAST]
+            n_turn = words[_HYSTERESIS]
+            n_at = -1
+            w_flip = words[_FINDER_WORDS + _FLIP]
+            w_least = words[_FINDER_WORDS + _LEAST]
+            w_turn = words[_FINDER_WORDS + _HYSTERESIS]
+            w_at = -1
+            b_flip = words[2 * _FINDER_WORDS + _FLIP]
+            b_least = words[2 * _FINDER_WORDS + _LEAST]
+            b_turn = words[2 * _FINDER_WORDS + _HYSTERESIS]
+            b_at = -1
+            turned = 0
+            while rest:
+                rest -= 1
+                a = int(frame[0]) ^ 0x8000
+                b = int(frame[1]) ^ 0x8000
+                z = int(frame[2]) ^ 0x8000
+                frame = ptr16(int(frame) + 12)
+                forward = (fx * a + fy * b + z * fz - f0) >> 12
+                left = (lx * a + ly * b + z * lz - l0) >> 12
+                a = (ux * a + uy * b + z * uz - u0) >> 12
+                if a >> 16:
+                    a = 0 if a < 0 else 65535
+                p[208] = a
+                # Dividing by a window squared, and by 104, as products: a division is a call.
+                v_second = a - int(p[0]) + v_second
+                mean = ((v_second >> 3) * 315 >> 12) - _SIGNAL_ZERO
+                n_slope = a - (int(p[208 - 2 * NARROW]) << 1) + int(p[208 - 4 * NARROW]) + n_slope
+                narrow = n_slope + narrow
+                b = ((narrow >> 6) * _NARROW_SHARE >> 15) - mean
+                b = n_flip ^ b
+                if n_least > b:
+                    n_least = b
+                    n_at = rest
+                elif b - n_least >= n_turn:
+                    words[_TURNED] = b
                     turned = 1
-            a = (a >> 1) * 1066
-            b = f1 + a + f_rest
-            f_rest = b & 16383
-            b >>= 14
-            f1 = b * 30519 + f2
-            f2 = b * -14252 - a
-            b = (b + 16388) >> 3
-            if b >> 12:
-                b = 0 if b < 0 else 4095
-            out[0] = b
-            out = ptr16(int(out) + 8)
-            p = ptr16(int(p) + 4)
-            if turned:
-                break
-        # Of the index that the samples would have reached.
-        state[_FINDERS + _LEAST] = n_least
-        if n_at >= 0:
-            state[_FINDERS + _LEAST_INDEX] = index - 1 - n_at
-        state[_FINDERS + _FINDER_WORDS + _LEAST] = w_least
-        if w_at >= 0:
-            state[_FINDERS + _FINDER_WORDS + _LEAST_INDEX] = index - 1 - w_at
-        state[_FINDERS + 2 * _FINDER_WORDS + _LEAST] = b_least
-        if b_at >= 0:
-            state[_FINDERS + 2 * _FINDER_WORDS + _LEAST_INDEX] = index - 1 - b_at
-        index -= rest
-        ahead += rest
-        at = _FINDERS
-        while turned:
-            b = state[at + _TURNED]
-            if b:
-                state[at + _TURNED] = 0
-                a = state[at + _LEAST]
-                if state[at + _FLIP]:
-                    a ^= _UPSIDE_DOWN
-                    swing = a - state[at + _LOW]
-                    a = state[at + _LEAST_INDEX]
-                    state[at + _LAST_PEAK] = a
-                    state[at + _FLIP] = 0
-                    found = state[at + _FOUND]
-                    if found < 4:
-                        state[at + _PEAKS + found * 2] = a
-                        state[at + _PEAKS + 1 + found * 2] = swing
-                        state[at + _FOUND] = found + 1
-                    news |= turned
-                    if turned == 1 and swing >= SLOW_SWING_MIN:
-                        found = state[_KEPT]
-                        state[_KEPT_PEAKS + 2 * found] = a
-                        state[_KEPT_PEAKS + 1 + 2 * found] = swing
-                        state[_KEPT] = (found + 1) % _PEAKS_KEPT
-                else:
-                    state[at + _LOW] = a
-                    state[at + _FLIP] = _UPSIDE_DOWN
-                state[at + _LEAST] = b ^ _UPSIDE_DOWN
-                state[at + _LEAST_INDEX] = index - 1
-            turned = (turned << 1) & 7
-            at += _FINDER_WORDS
+                w_slope = a - (int(p[208 - 2 * WIDE]) << 1) + int(p[208 - 4 * WIDE]) + w_slope
+                wide = w_slope + wide
+                b = ((wide >> 6) * _WIDE_SHARE >> 15) - mean
+                b = w_flip ^ b
+                if w_least > b:
+                    w_least = b
+                    w_at = rest
+                elif b - w_least >= w_turn:
+                    words[_FINDER_WORDS + _TURNED] = b
+                    turned = 1
+                # 0.7-3 Hz at 104 Hz, Q14: b = 0.06506 (1, 0, -1), a = 1, -1.86270, 0.86988.
+                a = (a >> 1) * 1066
+                b = u1 + a + u_rest
+                u_rest = b & 16383
+                b >>= 14
+                u1 = b * 30519 + u2
+                u2 = b * -14252 - a
+                # Leak 37 / 2048 a sample: 0.3 Hz.
+                velocity = b - ((velocity * 37 + 1024) >> 11) + velocity
+                b = (b + 16388) >> 3
+                if b >> 12:
+                    b = 0 if b < 0 else 4095
+                out[2] = b
+                b = (velocity + 131104) >> 6
+                if b >> 12:
+                    b = 0 if b < 0 else 4095
+                out[3] = b
+                a = left
+                if a >> 16:
+                    a = 0 if a < 0 else 65535
+                a = (a >> 1) * 1066
+                b = l1 + a + l_rest
+                l_rest = b & 16383
+                b >>= 14
+                l1 = b * 30519 + l2
+                l2 = b * -14252 - a
+                b = (b + 16388) >> 3
+                if b >> 12:
+                    b = 0 if b < 0 else 4095
+                out[1] = b
+                a = forward
+                if a >> 16:
+                    a = 0 if a < 0 else 65535
+                p[209] = a ^ 65535
+                if awake:
+                    b = a ^ 65535
+                    b_second = b - int(p[1]) + b_second
+                    b_slope = b - (int(p[209 - 2 * WIDE]) << 1) + int(p[209 - 4 * WIDE]) + b_slope
+                    braking = b_slope + braking
+                    b = ((braking >> 6) * _WIDE_SHARE >> 15) - ((b_second >> 3) * 315 >> 12) + _SIGNAL_ZERO
+                    b = b_flip ^ b
+                    if b_least > b:
+                        b_least = b
+                        b_at = rest
+                    elif b - b_least >= b_turn:
+                        words[2 * _FINDER_WORDS + _TURNED] = b
+                        turned = 1
+                a = (a >> 1) * 1066
+                b = f1 + a + f_rest
+                f_rest = b & 16383
+                b >>= 14
+                f1 = b * 30519 + f2
+                f2 = b * -14252 - a
+                b = (b + 16388) >> 3
+                if b >> 12:
+                    b = 0 if b < 0 else 4095
+                out[0] = b
+                out = ptr16(int(out) + 8)
+                p = ptr16(int(p) + 4)
+                if turned:
+                    break
+            words[_LEAST] = n_least
+            if n_at >= 0:
+                words[_LEAST_INDEX] = index - 1 - n_at
+            words[_FINDER_WORDS + _LEAST] = w_least
+            if w_at >= 0:
+                words[_FINDER_WORDS + _LEAST_INDEX] = index - 1 - w_at
+            words[2 * _FINDER_WORDS + _LEAST] = b_least
+            if b_at >= 0:
+                words[2 * _FINDER_WORDS + _LEAST_INDEX] = index - 1 - b_at
+            index -= rest
+            ahead += rest
+            while turned:
+                b = words[_TURNED]
+                if b:
+                    words[_TURNED] = 0
+                    a = words[_LEAST]
+                    if words[_FLIP]:
+                        a = (a ^ _UPSIDE_DOWN) - words[_LOW]
+                        b ^= _UPSIDE_DOWN
+                        words[_FLIP] = 0
+                        words[_LAST_PEAK] = words[_LEAST_INDEX]
+                        rest = words[_FOUND]
+                        if rest < 4:
+                            words[_FOUND] = rest + 1
+                            words[_PEAKS + rest * 2] = words[_LEAST_INDEX]
+                            words[_PEAKS + 1 + rest * 2] = a
+                        news |= turned
+                        if turned == 1 and a >= SLOW_SWING_MIN:
+                            rest = state[_KEPT]
+                            state[_KEPT_PEAKS + 2 * rest] = words[_LEAST_INDEX]
+                            state[_KEPT_PEAKS + 1 + 2 * rest] = a
+                            state[_KEPT] = (rest + 1) % _PEAKS_KEPT
+                    else:
+                        words[_LOW] = a
+                        words[_FLIP] = _UPSIDE_DOWN
+                        b ^= _UPSIDE_DOWN
+                    words[_LEAST] = b
+                    words[_LEAST_INDEX] = index - 1
+                turned = (turned << 1) & 7
+                words = ptr32(int(words) + 4 * _FINDER_WORDS)
+
+        # What there is to look at.
+        news &= state[_LISTENED]
+        state[_INDEX] = index
+        if index >= state[_WAKE]:
+            news |= WAKE
+        a = ux * ((state[_POSTURE] << sh) >> sh)
+        a += uy * ((state[_POSTURE + 1] << sh) >> sh)
+        a += uz * ((state[_POSTURE + 2] << sh) >> sh)
+        if a >> 14 <= ((state[_WATCHED] << sh) >> sh):
+            news |= TILTED
+        if index < state[_ALERT]:
+            news |= STARTLED
+        if news:
+            state[_AXES] = fx
+            state[_AXES + 1] = fy
+            state[_AXES + 2] = fz
+            state[_AXES + 3] = lx
+            state[_AXES + 4] = ly
+            state[_AXES + 5] = lz
+            what = int(look(arrays[5], news))
+    state[_AXES] = fx
+    state[_AXES + 1] = fy
+    state[_AXES + 2] = fz
+    state[_AXES + 3] = lx
+    state[_AXES + 4] = ly
+    state[_AXES + 5] = lz
     state[_FILTERS] = f1
     state[_FILTERS + 1] = f2
     state[_FILTERS + 2] = f_rest
@@ -618,18 +680,7 @@ def _filter_and_find(p: ptr16, a: int, b: int, ring: ptr16, state: ptr32) -> int
     state[_SMOOTHING + 5] = wide
     state[_SMOOTHING + 6] = b_slope
     state[_SMOOTHING + 7] = braking
-    news &= state[_LISTENED]
-    state[_INDEX] = index
-    if index >= state[_WAKE]:
-        news |= WAKE
-    a = ux * ((state[_POSTURE] << sh) >> sh)
-    a += uy * ((state[_POSTURE + 1] << sh) >> sh)
-    a += uz * ((state[_POSTURE + 2] << sh) >> sh)
-    if a >> 14 <= ((state[_WATCHED] << sh) >> sh):
-        news |= TILTED
-    if index < state[_ALERT]:
-        news |= STARTLED
-    return news
+    return what
 
 
 @micropython.viper
@@ -672,45 +723,6 @@ def _forget_recent(state: ptr32):
         p[1] = 32767
         p = ptr16(int(p) + 4)
     state[_SLOT] = 0
-
-
-@micropython.viper
-def _advance(samples: ptr16, count: int, arrays) -> int:
-    """Take frames, and look wherever one brings something, until there is something to do. 0: samples used up.
-
-    arrays: a tuple of the resampler's state and frame, state, ring, look and its context. (More than 11 words of
-    arguments and variables would have the caller's frame allocated.)
-    """
-    resampling = ptr32(arrays[0])
-    rest = ptr16(arrays[1])
-    state = ptr32(arrays[2])
-    ring = ptr16(arrays[3])
-    look = arrays[4]
-    where = 0
-    while True:
-        taken = resampling[_TAKEN]
-        if where == 2 and taken + 13 <= count:
-            # Frame after frame lies in the samples.
-            resampling[_TAKEN] = taken + 13
-        elif where == 2 and taken == count:
-            resampling[_TAKEN] = 0
-            return 0
-        else:
-            where = int(next_frame(resampling, samples, rest, count, 0))
-        if where == 0:
-            return 0
-        frame = rest
-        if where == 2:
-            frame = ptr16(int(samples) + (resampling[_TAKEN] - 13) * 12)
-        first = 103 - state[_SEEN]
-        if first > 13:
-            first = 13
-        _orient(frame, 13, first, state)
-        news = int(_filter_and_find(frame, 13, state[_INDEX], ring, state))
-        if news:
-            what = int(look(arrays[5], news))
-            if what:
-                return what
 
 
 @micropython.viper
@@ -966,7 +978,7 @@ class FrontEnd:
     def advance(self, samples, count):
         """Take samples until there is a pause: True, call it again with the same samples. Else False."""
         while True:
-            what = _advance(samples, count, self._arrays)
+            what = _advance(samples, count, 0, self._arrays)
             if not what:
                 return False
             if self._see_to(what):
@@ -974,14 +986,9 @@ class FrontEnd:
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already."""
-        state = self.state
-        _orient(frame, count, min(count, 103 - state[_SEEN]), state)
-        news = _filter_and_find(frame, count, state[_INDEX], self.ring, state)
-        if news:
-            *_, look, context = self._arrays
-            what = look(context, news)
-            if what:
-                self._see_to(what)
+        what = _advance(frame, count, 1, self._arrays)
+        if what:
+            self._see_to(what)
 
     def watch_posture(self, gravity, least_cosine):
         """Have a look at TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
