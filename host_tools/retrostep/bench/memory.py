@@ -1,0 +1,88 @@
+"""What the device's modules take: heap when they are imported, and bytes of flash when compiled."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from retrostep import interpreter
+from retrostep.bench.figure import Figure
+from retrostep.bench.wasm import SCRIPTS
+from retrostep.flash import compile_application
+
+# Of the unix port, which has 64 bits; of the Xtensa ESP32 and S3, and of the C3 and C6.
+_HERE = "x64"
+_CHIPS = ("xtensawin", "rv32imc")
+# Imported and dropped by firmware.boards, which it counts for.
+_DROPPED = "firmware.boards.choice"
+# A module may always grow by so many bytes: a text of a few words more is no regression.
+_HEAP_SLACK = 256.0
+_FILE_SLACK = 64.0
+
+
+def module_heap() -> dict[str, int]:
+    """Bytes of the unix port's heap by module, all imported into one interpreter; "names": their identifiers."""
+    with tempfile.TemporaryDirectory(prefix="retrostep-") as name:
+        folder = Path(name)
+        compiled = compile_application(folder, _HERE)
+        modules = sorted(
+            path.removesuffix(".mpy").replace("/", ".").removesuffix(".__init__") for path in compiled
+        )
+        modules.remove(_DROPPED)
+        (folder / "names").write_text("\n".join(modules))
+        done = interpreter.run(SCRIPTS / "module_memory.py", str(folder), str(folder / "names"), heap="8m")
+    if done.returncode:
+        raise RuntimeError(f"the device's modules could not be imported: {done.stdout.decode()[-1000:]}")
+    lines = done.stdout.decode().split("\n")
+    return {line.split()[0]: int(line.split()[1]) for line in lines if line}
+
+
+def heap() -> Iterator[Figure]:
+    """Heap by module, and of all of them."""
+    by_module = module_heap()
+    total = sum(by_module.values())
+    yield _heap("heap_of_all_modules", total)
+    for module, used in by_module.items():
+        yield _heap(f"heap_{module}", used)
+
+
+def _heap(name: str, used: int) -> Figure:
+    return Figure(
+        name, used, "bytes", None, exact=True, slack=_HEAP_SLACK, on_esp32=f"{used // 2:,} bytes of heap"
+    )
+
+
+def files() -> Iterator[Figure]:
+    """Sizes of the compiled application, and the largest of its files."""
+    for chip in _CHIPS:
+        with tempfile.TemporaryDirectory(prefix="retrostep-") as folder:
+            sizes = {
+                name: path.stat().st_size for name, path in compile_application(Path(folder), chip).items()
+            }
+        largest = max(sizes, key=lambda name: sizes[name])
+        total = sum(sizes.values())
+        yield Figure(
+            f"mpy_{chip}",
+            total,
+            "bytes",
+            None,
+            exact=True,
+            slack=_FILE_SLACK,
+            on_esp32=f"{total:,} bytes of flash",
+        )
+        yield Figure(
+            f"mpy_{chip}_largest",
+            sizes[largest],
+            "bytes",
+            None,
+            exact=True,
+            slack=_FILE_SLACK,
+            on_esp32=f"{largest}, {sizes[largest]:,} bytes of flash",
+        )
+
+
+def figures() -> Iterator[Figure]:
+    """Heap and files."""
+    yield from files()
+    yield from heap()
