@@ -115,7 +115,9 @@ def counted_fuel(placement: str) -> dict[str, Cost]:
             for blocks in _FUEL_BLOCKS:
                 code = (
                     "import gait_stages as g\n"
+                    "import firmware.gait.pipeline, firmware.gait.trunk, firmware.gait.shoe\n"
                     f"blocks = g.blocks_of('/input/samples')[:{_FUEL_BLOCKS[-1]}]\n"
+                    "gc.collect()\n"
                     f"print(g.run(blocks, {blocks}, '{placement}', '{stage}', g.fill_holes))"
                 )
                 runs.append(wasm.run(code, folder))

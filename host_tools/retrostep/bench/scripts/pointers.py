@@ -11,8 +11,8 @@ import builtins
 import micropython
 import uctypes
 
-# More than any kernel reaches from one pointer on.
-REACH_BYTES = 65536
+# All of the memory that there is.
+_memory = uctypes.bytearray_at(0, 1 << 25)
 # Whether the heap is locked now.
 _locked = [False]
 
@@ -24,7 +24,6 @@ class Pointer:
         elif not isinstance(target, int):
             target = uctypes.addressof(target)
         self.address = target
-        self._bytes = uctypes.bytearray_at(target, REACH_BYTES)
 
     def __int__(self):
         return self.address
@@ -32,23 +31,25 @@ class Pointer:
 
 class Words16(Pointer):
     def __getitem__(self, i):
-        return self._bytes[2 * i] | self._bytes[2 * i + 1] << 8
+        at = self.address + 2 * i
+        return _memory[at] | _memory[at + 1] << 8
 
     def __setitem__(self, i, value):
-        self._bytes[2 * i] = value & 0xFF
-        self._bytes[2 * i + 1] = value >> 8 & 0xFF
+        at = self.address + 2 * i
+        _memory[at] = value & 0xFF
+        _memory[at + 1] = value >> 8 & 0xFF
 
 
 class Words32(Pointer):
     def __getitem__(self, i):
-        at = self._bytes
-        i *= 4
-        high = (at[i + 3] ^ 0x80) - 0x80
-        return at[i] | at[i + 1] << 8 | at[i + 2] << 16 | high << 24
+        at = self.address + 4 * i
+        high = (_memory[at + 3] ^ 0x80) - 0x80
+        return _memory[at] | _memory[at + 1] << 8 | _memory[at + 2] << 16 | high << 24
 
     def __setitem__(self, i, value):
+        at = self.address + 4 * i
         for k in range(4):
-            self._bytes[4 * i + k] = value & 0xFF
+            _memory[at + k] = value & 0xFF
             value >>= 8
 
 
