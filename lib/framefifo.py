@@ -60,11 +60,13 @@ class FrameIMU(IMU):
         self._block_samples = block_samples
         self._frames = bytearray(self.LAYOUT[0] * block_samples)
         self._frames_view = memoryview(self._frames)
+        # Of each number of frames that was read once.
+        self._views = [None] * (block_samples + 1)
 
     def read_block(self):
         """Move what the FIFO holds, at most block_samples, into `samples`; return the number of samples.
 
-        Allocates a memoryview a call, nothing a sample. Raises OSError from the bus.
+        Allocates a memoryview for each number of samples that comes for the first time. Raises OSError from the bus.
         """
         looked_before = self.looked_us
         self.looked_us = ticks_us()
@@ -73,7 +75,10 @@ class FrameIMU(IMU):
         self.waiting = there - count
         self.first_index = self.next_index
         if count:
-            self._fetch(self._frames_view[: count * self._layout[0]])
+            view = self._views[count]
+            if view is None:
+                view = self._views[count] = self._frames_view[: count * self._layout[0]]
+            self._fetch(view)
             _unpack(self._frames, count, self.samples, self._layout)
             self.next_index += count
         return count

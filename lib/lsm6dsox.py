@@ -129,6 +129,8 @@ class Driver(IMU):
         self._max_words = 2 * block_samples + block_samples // _TS_DECIMATION + 1
         self._words = bytearray(_WORD_BYTES * self._max_words)
         self._words_view = memoryview(self._words)
+        # Of each number of words that was read once: a look at the FIFO allocates nothing.
+        self._views = [None] * (self._max_words + 1)
         self._status = bytearray(2)
         self._state = array("i", bytes(4 * _STATE_SLOTS))
         fine = self._read(_INTERNAL_FREQ_FINE)
@@ -191,9 +193,10 @@ class Driver(IMU):
         self.first_index = self.next_index
         if not words:
             return 0
-        self._i2c.readfrom_mem_into(
-            self._address, _FIFO_DATA_OUT_TAG, self._words_view[: words * _WORD_BYTES]
-        )
+        view = self._views[words]
+        if view is None:
+            view = self._views[words] = self._words_view[: words * _WORD_BYTES]
+        self._i2c.readfrom_mem_into(self._address, _FIFO_DATA_OUT_TAG, view)
         state = self._state
         count = _unpack(self._words, words, self.samples, state)
         self.next_index += count

@@ -1,0 +1,73 @@
+"""From the FIFO to the decision on a step nothing is allocated: kernels as machine code, the heap locked.
+
+tests/test_alloc.py has the same of everything outside of kernels, with the device's word size.
+"""
+
+from array import array
+
+import micropython
+from walking_fifo import BLOCK, STEP, start, still, waist
+
+from firmware.gait.mounting import Mounting
+from firmware.gait.pipeline import Pipeline
+from firmware.gait.resample import RATE_MILLIHZ, Resampler
+from firmware.gait.trunk import TrunkTracker
+
+# All sources are compiled here.
+HEAP = "2m"
+# All strides of the walk are alike every so many blocks.
+ROUND = 2 * STEP // BLOCK
+
+
+def test_from_the_fifo_to_the_decision_on_a_step_nothing_is_allocated_while_somebody_walks():
+    decided = array("i", (0, 0))
+
+    def on_step(index, direction, confidence, score):
+        decided[0] += 1
+        decided[1] = index
+
+    imu = start(waist, ROUND)
+    tracker = TrunkTracker(Resampler(RATE_MILLIHZ), on_step, Mounting.clip())
+    for _ in range(10 * ROUND):
+        while tracker.advance(imu.samples, imu.read_block()):
+            pass
+    assert tracker.walking
+    before = decided[0]
+    micropython.heap_lock()
+    try:
+        for _ in range(20 * ROUND):
+            count = imu.read_block()
+            while tracker.advance(imu.samples, count):
+                pass
+    finally:
+        micropython.heap_unlock()
+    assert 2 * 20 - 2 <= decided[0] - before <= 2 * 20 + 2, decided
+
+
+def test_from_the_fifo_to_the_end_of_a_block_nothing_is_allocated_while_nobody_moves():
+    for placement in ("waist", "shoe", "pocket"):
+        imu = start(still, 3)
+        pipeline = Pipeline(placement, Mounting.clip())
+        for _ in range(10):
+            pipeline.process(imu.samples, imu.read_block())
+        micropython.heap_lock()
+        try:
+            for _ in range(40):
+                pipeline.process(imu.samples, imu.read_block())
+                pipeline.take_steps()
+                pipeline.take_events()
+        finally:
+            micropython.heap_unlock()
+
+
+def test_what_is_allocated_is_noticed():
+    imu = start(waist, ROUND)
+    micropython.heap_lock()
+    try:
+        imu.read_block()
+        bytes(BLOCK)
+    except MemoryError:
+        return
+    finally:
+        micropython.heap_unlock()
+    raise AssertionError("the heap was locked, and yet something was allocated")
