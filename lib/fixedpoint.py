@@ -49,8 +49,22 @@ def unit_q14(x: int, y: int, z: int, out: ptr32) -> int:
         y >>= 1
         z >>= 1
         shift += 1
-    length = int(isqrt(x * x + y * y + z * z))
-    if length:
+    square = x * x + y * y + z * z
+    # The root as isqrt() finds it: a call costs more.
+    length = 0
+    if square:
+        better = 1
+        rest = square
+        while rest > 255:
+            rest >>= 8
+            better <<= 4
+        while rest > 0:
+            rest >>= 2
+            better <<= 1
+        length = better + 1
+        while better < length:
+            length = better
+            better = (length + square // length) >> 1
         out[0] = (x << 14) // length
         out[1] = (y << 14) // length
         out[2] = (z << 14) // length
@@ -68,11 +82,27 @@ def percent_of_roots(cross: int, square_a: int, square_b: int) -> int:
 
     The squares are 0 .. 2**29; |cross| is at most their geometric mean. 0 if either square is 0.
     """
-    roots = int(isqrt(square_a)) * int(isqrt(square_b))
+    if square_a == 0 or square_b == 0:
+        return 0
+    # The roots as isqrt() finds them: a call costs more.
+    roots = 1
+    for _ in range(2):
+        better = 1
+        rest = square_a
+        while rest > 255:
+            rest >>= 8
+            better <<= 4
+        while rest > 0:
+            rest >>= 2
+            better <<= 1
+        root = better + 1
+        while better < root:
+            root = better
+            better = (root + square_a // root) >> 1
+        roots *= root
+        square_a = square_b
     if roots >= 1048576:
         return cross // (roots // 100)
-    if roots == 0:
-        return 0
     return cross * 100 // roots
 
 

@@ -110,7 +110,11 @@ def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
     assert (walk._FORWARD, walk._UNKNOWN) == (FORWARD, UNKNOWN)
     assert (direction.FORWARD, direction.BACKWARD, direction.UNKNOWN) == (FORWARD, BACKWARD, UNKNOWN)
     assert walk._DIRECTION_SHIFT == direction._DIRECTION_SHIFT
-    assert signals._TAKEN == resample._TAKEN
+    assert (signals._SHIFT, signals._RATE) == (resample._SHIFT, resample._RATE)
+    assert (signals._TAKEN, signals._FILLED) == (resample._TAKEN, resample._FILLED)
+    assert signals._GRAVITY == resample.STATE_WORDS
+    assert walk._CLIP == stability.BEHIND_TRACK + stability.STABILITY_WORDS
+    assert (walk.MOVED, walk.DRIFTED) == (clip._MOVED_NOW, clip._DRIFTED)
     assert stability.BEHIND_TRACK == walk._TOTAL + walk._STEP_WORDS
     assert (walk._MORE, walk._STEADY) == (stability._MORE, stability._WATCHED)
     assert (walk._NO_SCORE, walk._CHANGED, walk._STARTLED) == (

@@ -225,8 +225,8 @@ def test_the_check_itself_notices_a_word_that_is_allocated(gait):
     signals = sys.modules["firmware.gait.signals"]
     with pytest.raises(OutOfRange, match=r"signals\.py"):
         front = signals.FrontEnd(sys.modules["firmware.gait.resample"].Resampler(104000))
-        for i in range(len(front.ring)):
-            front.ring[i] = 32767
+        for i in range(signals._RING, signals.STATE_WORDS):
+            front.state[i] = 0x7FFF7FFF
         words = array("i", [0] * signals.STEP_WORDS)
         words[signals.W_INDEX] = 156
         front.measure(words, 0)

@@ -24,22 +24,22 @@ class BoutTracker:
         self._run_steps = self._run_first = self._run_scores = self._run_scored = 0
 
     def feed(self, index, direction, stability=None):
-        score = stability or 0
-        scored = 0 if stability is None else 1
         if direction == self._direction:
             self._run_direction = direction
             self._steps += 1
             self._last = index
-            self._scores += score
-            self._scored += scored
+            if stability is not None:
+                self._scores += stability
+                self._scored += 1
             return
         if direction != self._run_direction:
             self._run_direction = direction
             self._run_steps = self._run_scores = self._run_scored = 0
             self._run_first = index
         self._run_steps += 1
-        self._run_scores += score
-        self._run_scored += scored
+        if stability is not None:
+            self._run_scores += stability
+            self._run_scored += 1
         if self._run_steps == RUN_STEPS:
             self._close(index)
             self._direction = direction

@@ -107,7 +107,7 @@ class Calibrator:
         self.reason = ""
         return Mounting(up, forward, quality)
 
-    def _look(self, _, news):
+    def _look(self, _context, _state, news, _verdict):
         self._detector.feed(news)
         # The newest step may still be replaced by a larger peak.
         while self._walk.waiting > 1:

@@ -32,74 +32,73 @@ _DEG_PER_RADIAN_Q14 = 286  # 16384 / 57.3
 # Words of a step, as in signals.py: viper knows no other module's constants.
 _S_FORWARD_VELOCITY = const(0)
 _S_LEFT_VELOCITY = const(1)
+_W_UP = const(9)
+
+# What take_in() finds, as in walk.py.
+_MOVED_NOW = const(2)
+_DRIFTED = const(3)
 
 # Words of the clip, the first three being room for a direction.
-_SHIFT = const(3)
-_UP = const(4)  # mean over the last steps
-_STEPS = const(7)
-_MEASURED = const(8)
-_CALIBRATED = const(9)  # up
-_MOVED = const(12)  # steps on end
-_AXIS = const(13)  # of plain forward steps, half of each; forward and left
-_AXIS_STEPS = const(15)
-_CLIP_WORDS = const(16)
+_UP = const(3)  # mean over the last steps
+_STEPS = const(6)
+_MEASURED = const(7)
+_CALIBRATED = const(8)  # up
+_MOVED = const(11)  # steps on end
+_AXIS = const(12)  # of plain forward steps, half of each; forward and left
+_AXIS_STEPS = const(14)
+CLIP_WORDS = 15
 
 
 @micropython.viper
-def watch_tilt(clip: ptr32, words: ptr32, at: int, trusted: int) -> int:
-    """Take in the vertical of a step, words[at] the first. 1 where it shows that the clip moved, if it is trusted."""
-    sh = clip[_SHIFT]
+def take_in(clip: ptr32, words: ptr32, trusted: int, plain: int) -> int:
+    """Take in a step by its words. _MOVED_NOW where it shows that the clip moved, if it is trusted; else 0.
+
+    plain: whether it is a plain forward step; _DRIFTED when there are enough of them to correct the axis.
+    """
+    sh = int(WORD_SHIFT)
     steps = clip[_STEPS]
     for c in range(3):
-        up = (words[at + c] << sh) >> sh
+        up = (words[_W_UP + c] << sh) >> sh
         if steps:
             mean = (clip[_UP + c] << sh) >> sh
             up = mean + ((up - mean) >> _STEPS_AVERAGED_SHIFT)
         clip[_UP + c] = up
     clip[_STEPS] = steps + 1
-    if trusted == 0 or clip[_MEASURED] == 0 or steps + 1 < 1 << _STEPS_AVERAGED_SHIFT:
+    if trusted and clip[_MEASURED] and steps + 1 >= 1 << _STEPS_AVERAGED_SHIFT:
+        unit_q14((clip[_UP] << sh) >> sh, (clip[_UP + 1] << sh) >> sh, (clip[_UP + 2] << sh) >> sh, clip)
+        cosine = 0
+        for c in range(3):
+            cosine += ((clip[c] << sh) >> sh) * ((clip[_CALIBRATED + c] << sh) >> sh)
+        if cosine >> 14 >= _COS_MOVED:
+            clip[_MOVED] = 0
+        else:
+            clip[_MOVED] = clip[_MOVED] + 1
+            if clip[_MOVED] >= _MOVED_STEPS:
+                return _MOVED_NOW
+    if plain == 0:
         return 0
-    unit_q14((clip[_UP] << sh) >> sh, (clip[_UP + 1] << sh) >> sh, (clip[_UP + 2] << sh) >> sh, clip)
-    cosine = 0
-    for c in range(3):
-        cosine += ((clip[c] << sh) >> sh) * ((clip[_CALIBRATED + c] << sh) >> sh)
-    if cosine >> 14 >= _COS_MOVED:
-        clip[_MOVED] = 0
-        return 0
-    clip[_MOVED] = clip[_MOVED] + 1
-    return clip[_MOVED] // _MOVED_STEPS
-
-
-@micropython.viper
-def learn_forward(clip: ptr32, words: ptr32, at: int) -> int:
-    """Take in a plain forward step, words[at] its first. 1 when there are enough of them to correct the axis."""
-    sh = clip[_SHIFT]
-    along = (words[at + _S_FORWARD_VELOCITY] << sh) >> sh
-    across = (words[at + _S_LEFT_VELOCITY] << sh) >> sh
+    along = (words[_S_FORWARD_VELOCITY] << sh) >> sh
+    across = (words[_S_LEFT_VELOCITY] << sh) >> sh
     if int(unit_q14(0 - along, 0 - across, 0, clip)):
-        for c in range(2):
-            clip[_AXIS + c] = ((clip[_AXIS + c] << sh) >> sh) + (((clip[c] << sh) >> sh) >> 1)
-    clip[_AXIS_STEPS] = clip[_AXIS_STEPS] + 1
-    return clip[_AXIS_STEPS] // _DRIFT_STEPS
-
-
-def clip_words():
-    """What kernels read and write of a clip: nothing known."""
-    words = array("i", bytes(4 * _CLIP_WORDS))
-    words[_SHIFT] = WORD_SHIFT
-    return words
+        clip[_AXIS] = ((clip[_AXIS] << sh) >> sh) + (((clip[0] << sh) >> sh) >> 1)
+        clip[_AXIS + 1] = ((clip[_AXIS + 1] << sh) >> sh) + (((clip[1] << sh) >> sh) >> 1)
+    steps = clip[_AXIS_STEPS] + 1
+    clip[_AXIS_STEPS] = steps
+    if steps >= _DRIFT_STEPS:
+        return _DRIFTED
+    return 0
 
 
 class ClipWatch:
     """mounting: a Mounting; one that is only assumed has no tilt to compare with. `gravity`: the calibrated tilt.
 
-    `words`: what kernels read. `wrong` is set by whoever is told that the clip moved.
+    words: CLIP_WORDS of them, what kernels read. `wrong` is set by whoever is told that the clip moved.
     """
 
-    def __init__(self, front, mounting):
+    def __init__(self, front, mounting, words):
         self._front = front
         self._mounting = mounting
-        self.words = clip_words()
+        self.words = words
         self.words[_MEASURED] = mounting.measured
         self.wrong = False
         self.gravity = mounting.gravity

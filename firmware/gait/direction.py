@@ -74,8 +74,11 @@ _RUN_SAMPLES = const(50)
 _QUICK_SAMPLES = const(44)
 
 
-# A verdict in one word is the direction times 128 plus the confidence.
+# A verdict in one word is the direction times 128 plus the confidence. The stability's score may follow, in the bits
+# above; NO_SCORE if there is none.
 _DIRECTION_SHIFT = const(7)
+SCORE_SHIFT = const(9)
+NO_SCORE = const(127)
 _UNDECIDED = const(UNKNOWN << _DIRECTION_SHIFT)
 # Of the sums of several steps, where a step has its vertical: how many they are.
 _STEPS = const(9)
@@ -91,7 +94,7 @@ def decide(step, before, after):
 
 
 def packed(direction, confidence):
-    """A verdict in one word."""
+    """A verdict in one word, without a score."""
     return (direction << _DIRECTION_SHIFT) + confidence
 
 
@@ -134,8 +137,11 @@ def judge(words: ptr32, before: int, step: int, after: int, total: int) -> int:
     words[total + _STEPS] = steps
     if samples == 0:
         return _UNDECIDED
-    rho = int(_rho(words, total))
-    edge = int(_edge(words, total))
+    cross = ((words[total + _S_FORWARD_VELOCITY] << sh) >> sh) >> 1
+    rho = int(percent_of_roots(cross, words[total + _S_FORWARD2] >> 1, words[total + _S_VELOCITY2] >> 1))
+    edge = words[total + _S_EDGE2] // 100
+    if edge:
+        edge = ((words[total + _S_EDGE] << sh) >> sh) // edge
     fore_aft = words[total + _S_FORWARD2]
     vertical = words[total + _S_VERTICAL2]
     if words[step + _W_BRAKING]:

@@ -12,6 +12,8 @@ once and never revised. How the samples are cut into blocks changes only `decide
 
 from collections import namedtuple
 
+from micropython import const
+
 from firmware.gait import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN
 from firmware.gait.bouts import BoutTracker
 from firmware.gait.resample import RATE_MILLIHZ, Resampler
@@ -25,6 +27,11 @@ PLACEMENTS = ("waist", "shoe", "pocket")
 Step = namedtuple("Step", ("contact_index", "decided_index", "direction", "confidence", "stability"))
 
 _NONE = ()
+# A step's verdict in a word, as in direction.py.
+_DIRECTION_SHIFT = const(7)
+_SCORE_SHIFT = const(9)
+_VERDICT = const(511)
+_NO_SCORE = const(127)
 
 
 class Pipeline:
@@ -132,10 +139,21 @@ class Pipeline:
         self._tracker.finish()
         self._report()
 
-    def _settle(self, index, direction, confidence, stability=None):
-        contact = (self._input_index(index) if self._input_index else index) + self._origin
-        self._steps.append(Step(contact, self.sample_index, direction, confidence, stability))
-        self._bouts.feed(contact, direction, stability)
+    def _settle(self, index, verdict):
+        """A settled step; verdict: a word as of direction.py, with the score.
+
+        More than 11 words of variables and stack would allocate a frame.
+        """
+        if self._input_index:
+            index = self._input_index(index)
+        index += self._origin
+        score = verdict >> _SCORE_SHIFT
+        if score == _NO_SCORE:
+            score = None
+        verdict &= _VERDICT
+        self._bouts.feed(index, verdict >> _DIRECTION_SHIFT, score)
+        step = Step(index, self.sample_index, verdict >> _DIRECTION_SHIFT, verdict & 127, score)
+        self._steps.append(step)
         self._in_bout = True
 
     def _report(self):

@@ -20,9 +20,11 @@ FRAME = 13
 MIN_RATE_MILLIHZ = 20000
 MAX_RATE_MILLIHZ = 250000
 
-# State words. PHASE is where the next output lies after the previous input sample, in 1 / 104000 of the
-# input's interval: an output is due while PHASE <= 104000, so a whole interval means "at the newest sample".
+# State words; whoever takes the frames may have more of them, behind. PHASE is where the next output lies after the
+# previous input sample, in 1 / 104000 of the input's interval: an output is due while PHASE <= 104000, so a whole
+# interval means "at the newest sample".
 _SHIFT, _RATE, _PHASE, _TAKEN, _FILLED, _PRIMED, _PREVIOUS = 0, 1, 2, 3, 4, 5, 6
+STATE_WORDS = _PREVIOUS + CHANNELS
 
 
 @micropython.viper
@@ -107,8 +109,14 @@ class Resampler:
             )
         self.rate_millihz = rate_millihz
         self.frame = array("h", bytes(2 * CHANNELS * FRAME))
-        self.state = array("i", bytes(4 * (_PREVIOUS + CHANNELS)))
+        self.state = array("i", bytes(4 * STATE_WORDS))
         self.restart()
+
+    def widen(self, words):
+        """Have `state` hold so many words in all, one array instead of two to hand to a kernel. Returns it."""
+        self.state = array("i", bytes(4 * words))
+        self.restart()
+        return self.state
 
     def restart(self):
         """Forget what was fed: the next sample is the first of a new series, output 0."""

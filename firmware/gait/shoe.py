@@ -1,7 +1,8 @@
 """Strides of a clip on the shoe: from one stance to the next, how far and which way the foot went.
 
-Input: 6-channel samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence), in order, one for
-each stride of this foot, and `events`, (index, kind, detail).
+Input: 6-channel samples. Output: calls of on_step(contact index at 104 Hz, verdict in a word), in order, one for each
+stride of this foot; the word is the direction times 128 plus the confidence, plus _NO_SCORE. And `events`, (index,
+kind, detail).
 
 A foot in stance is still and, shoe after shoe, lies as it lay before (shoe_stance.py). Between two stances
 the gyroscope gives its attitude, and the accelerometer its velocity, which must be zero again at the end
@@ -44,6 +45,8 @@ _SHIFT_MM = const(80)
 _TURN_MM = const(25)
 _ALONE_MM = const(250)
 _RUN_MM = const(700)
+# There is no score of stability, as in direction.py.
+_NO_SCORE = const(127 << 9)
 
 
 class StrideTracker:
@@ -176,4 +179,4 @@ class StrideTracker:
                     return
             waiting.pop(0)
             if self._on_step:
-                self._on_step(stride.contact, stride.direction, stride.confidence)
+                self._on_step(stride.contact, (stride.direction << 7) + stride.confidence + _NO_SCORE)

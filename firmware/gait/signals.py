@@ -3,10 +3,10 @@
 Input, a frame at a time: interleaved int16 samples (acc x y z, gyr x y z) at 104 Hz, 0.488 mg and 70 mdps per
 LSB. Output:
 
-- `ring`, RING_SAMPLES x 4 words: forward, left and vertical acceleration, band-passed 0.7-3 Hz, and the vertical
-  velocity, a leaky integral (0.3 Hz) of the third. Unit 1.952 mg; the velocity's is 1/8 of that times the
-  sample interval, which makes it as large as the acceleration at a cadence of 120 a minute. Each word is the
-  value plus RING_ZERO, 12 bits.
+- the ring, RING_SAMPLES x 4 halves of words: forward, left and vertical acceleration, band-passed 0.7-3 Hz, and the
+  vertical velocity, a leaky integral (0.3 Hz) of the third. Unit 1.952 mg; the velocity's is 1/8 of that times the
+  sample interval, which makes it as large as the acceleration at a cadence of 120 a minute. Each is the value plus
+  RING_ZERO, 12 bits.
 - `finders`, PeakFinders with the maxima that the newest frame confirmed, (index, swing). Their signal is an
   acceleration smoothed by two moving averages (symmetric, so all frequencies are equally late) minus the mean of
   the last second. Unit 0.122 mg. The narrow one times a step well; the wide one sees one peak where a foot strikes
@@ -22,10 +22,8 @@ intermediate leaves 32 bits, whatever the input (tests/test_gait_ranges.py). Wor
 with an offset where differences are all that matters: an offset costs nothing, restoring a sign does.
 """
 
-from array import array
-
 import micropython
-from fixedpoint import ONE_Q14, WORD_SHIFT, dot_q14, percent_of_roots
+from fixedpoint import ONE_Q14, dot_q14, percent_of_roots
 from micropython import const
 
 from firmware.gait.resample import FRAME, next_frame
@@ -39,7 +37,10 @@ WIDE = const(23)
 RING_SAMPLES = const(512)
 RING_ZERO = 2048
 _CHANNELS = const(4)
-FORWARD_ACC, LEFT_ACC, VERTICAL_ACC, VERTICAL_VELOCITY = 0, 1, 2, 3
+FORWARD_ACC = const(0)
+LEFT_ACC = const(1)
+VERTICAL_ACC = const(2)
+VERTICAL_VELOCITY = const(3)
 # So long after a loud frame each is looked at: what is compared are the extremes of as long.
 ALERT_SAMPLES = const(78)
 # The longest interval that `measure` covers: 1.5 s. 156 products of 2048 * 2048 stay below 2**30.
@@ -82,49 +83,59 @@ STARTLED = const(32)
 # The body is pushed back hardest 0.1 s before the peak of the load, walking backward.
 _BRAKING_AHEAD = const(11)
 
-# Words of the state. Vectors are x y z; those of the axes are forward, left, up.
+# Words of the state, behind those of the resampler; what is indexed comes last. Vectors are x y z; those of the axes
+# are forward, left, up.
 _SHIFT = const(0)
-_GRAVITY = const(1)  # Q10, plus 2**25
-_SEEN = const(4)  # samples so far, at most 103
-_AXES = const(5)
-_UP = const(11)
-_LENGTH = const(14)  # of gravity, and of the reference in the horizontal plane
-_REFERENCE = const(16)
-_STAND_IN = const(19)  # whether a reference may be chosen
-_INDEX = const(20)
-_FILTERS = const(21)  # two delays and the remainder for each acceleration
-_VELOCITY = const(30)
-_TURN = const(31)  # the frame's sum of the gyroscope
-_WAKE = const(34)
-_WATCHED = const(35)  # the cosine below which the wearer is tilted, and the vertical to compare with
-_POSTURE = const(36)
-# One a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
-_HEADINGS = const(39)
-_KEPT = const(71)  # where the next peak of the narrow finder goes, and (index, swing) of the newest of them
-_KEPT_PEAKS = const(72)
-_LISTENED = const(120)  # bits of the finders whose peaks are of interest
+_RATE = const(1)
+_TAKEN = const(3)
+_FILLED = const(4)
+_GRAVITY = const(12)  # Q10, plus 2**25
+_SEEN = const(15)  # samples so far, at most 103
+_AXES = const(16)
+_UP = const(22)
+_LENGTH = const(25)  # of gravity, and of the reference in the horizontal plane
+_REFERENCE = const(27)
+_STAND_IN = const(30)  # whether a reference may be chosen
+_INDEX = const(31)
+_FILTERS = const(32)  # two delays and the remainder for each acceleration
+_VELOCITY = const(41)
+_WAKE = const(42)
+_WATCHED = const(43)  # the cosine below which the wearer is tilted, and the vertical to compare with
+_POSTURE = const(44)
+_KEPT = const(47)  # where the next peak of the narrow finder goes
+_LISTENED = const(48)  # bits of the finders whose peaks are of interest
 # Sums over the last second, vertical and braking; for each signal its slope, then itself.
-_SMOOTHING = const(121)
-_HOW_MANY = const(129)  # finders; whether the braking one, the third, rests
-_RESTING = const(130)
+_SMOOTHING = const(49)
+_HOW_MANY = const(57)  # finders; whether the braking one, the third, rests
+_RESTING = const(58)
+# Three quarters of the newest frame's mean acceleration, the unit being 2 LSB. From which squares of acceleration and
+# turn on a frame is loud, and up to which index what is loud is looked at.
+_NEWEST_MEAN = const(59)
+_LOUD = const(62)
+_LOUD_TURN = const(63)
+_ALERT = const(64)
+# Where the 104 recent accelerations before the next frame begin.
+_SLOT = const(65)
+# What is to be done when the samples are used up.
+_LATER = const(66)
+_FINDERS = const(67)
+# One a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
+_HEADINGS = const(121)
+_KEPT_PEAKS = const(153)  # (index, swing) of the newest peaks of the narrow finder
 # How large acceleration and turn get in each of the last 32 frames: squares of the largest and the smallest |acc|
-# and of the largest |gyr|, of means of 4 samples, the unit being 2 LSB; then three quarters of the newest frame's
-# mean. From which squares on a frame is loud, and up to which index what is loud is looked at.
-_EXTREMES = const(131)
-_NEWEST_MEAN = const(227)
-_LOUD = const(230)
-_LOUD_TURN = const(231)
-_ALERT = const(232)
-_FINDERS = const(233)
+# and of the largest |gyr|, of means of 4 samples.
+_EXTREMES = const(201)
 # The last second and more: vertical acceleration less gravity, quarters of an LSB, plus 32768, in the lower half of
-# a word, and the braking one, forward's negative, in the upper. Where the 104 before the next frame begin.
-_SLOT = const(287)
-_RECENT = const(288)
+# a word, and the braking one, forward's negative, in the upper.
+_RECENT = const(297)
 _RECENT_ROOM = const(104)
-_STATE_WORDS = const(_RECENT + 104 + _RECENT_ROOM)
+_RING = const(_RECENT + 104 + _RECENT_ROOM)
+STATE_WORDS = const(_RING + _CHANNELS * RING_SAMPLES // 2)
 
 # For kernels of other modules.
-INDEX_AT, WAKE_AT = _INDEX, _WAKE
+INDEX_AT, WAKE_AT, LATER_AT = _INDEX, _WAKE, _LATER
+# Set in what is to be done if the samples are used up.
+_USED_UP = const(1 << 20)
 
 _PEAKS_KEPT = const(24)
 
@@ -145,9 +156,6 @@ _FINDER_WORDS = const(18)
 _UPSIDE_DOWN = const(2097151)
 _NEVER_TILTED = const(-32768)
 _NEVER_LOUD = const(1073741823)
-
-# A word of the resampler's state.
-_TAKEN = const(3)
 
 _SIGNAL_ZERO = const(1048576)
 # Dividing by a window squared, Q21.
@@ -181,11 +189,11 @@ def _choose_reference(state: ptr32):
 
 
 @micropython.viper
-def _advance(p: ptr16, a: int, b: int, arrays) -> int:
+def _advance(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
     """Take frames, and look wherever one brings something, until there is something to do. 0: samples used up.
 
-    p: the samples, a: how many, b: 1 if they are a frame, cut already. arrays: a tuple of the resampler's state and
-    frame, state, ring, look and its context.
+    p: the samples, a: how many, b: 1 if they are a frame, cut already. arrays: a tuple of the resampler's frame, look
+    and its context.
 
     All that happens to a frame is in this one kernel, since a call costs as much as a dozen samples; and p, a and b
     serve it throughout, since viper keeps a function's first three names, and no others, in registers.
@@ -206,11 +214,7 @@ def _advance(p: ptr16, a: int, b: int, arrays) -> int:
     samples = p
     count = a
     cut = b
-    resampling = ptr32(arrays[0])
-    waiting = ptr16(arrays[1])
-    state = ptr32(arrays[2])
-    ring = ptr16(arrays[3])
-    look = arrays[4]
+    ring = int(state) + 4 * _RING
     sh = state[_SHIFT]
     a = sh
     fx = (state[_AXES] << a) >> a
@@ -245,12 +249,15 @@ def _advance(p: ptr16, a: int, b: int, arrays) -> int:
     awake = 0
     if finders == 3:
         awake = 1
+    # Where nothing is to be resampled and no rest waits frames lie in the samples.
     where = 0
+    if state[_RATE] == 104000 and state[_FILLED] % 13 == 0:
+        where = 2
     what = 0
     while what == 0:
         # The next frame.
         ahead = 13
-        a = resampling[_TAKEN]
+        a = state[_TAKEN]
         if cut:
             if cut == 2:
                 break
@@ -259,18 +266,18 @@ def _advance(p: ptr16, a: int, b: int, arrays) -> int:
             p = samples
         elif where == 2 and a + 13 <= count:
             # Frame after frame lies in the samples.
-            resampling[_TAKEN] = a + 13
+            state[_TAKEN] = a + 13
             p = ptr16(int(samples) + a * 12)
         elif where == 2 and a == count:
-            resampling[_TAKEN] = 0
+            state[_TAKEN] = 0
             break
         else:
-            where = int(next_frame(resampling, samples, waiting, count, 0))
+            p = ptr16(arrays[0])
+            where = int(next_frame(state, samples, p, count, 0))
             if where == 0:
                 break
-            p = waiting
             if where == 2:
-                p = ptr16(int(samples) + (resampling[_TAKEN] - 13) * 12)
+                p = ptr16(int(samples) + (state[_TAKEN] - 13) * 12)
         frame = p
 
         # Gravity, turn, and how large things get.
@@ -479,7 +486,7 @@ def _advance(p: ptr16, a: int, b: int, arrays) -> int:
         while ahead:
             # Up to the end of the ring.
             a = index & 511
-            out = ptr16(int(ring) + (a << 3))
+            out = ptr16(ring + (a << 3))
             rest = 512 - a
             if rest > ahead:
                 rest = ahead
@@ -655,7 +662,13 @@ def _advance(p: ptr16, a: int, b: int, arrays) -> int:
             state[_AXES + 3] = lx
             state[_AXES + 4] = ly
             state[_AXES + 5] = lz
-            what = int(look(arrays[5], news))
+            look = arrays[1]
+            what = int(look(arrays[2], state, news, -1))
+    if what == 0:
+        what = state[_LATER]
+        if what:
+            what += _USED_UP
+    state[_LATER] = 0
     state[_AXES] = fx
     state[_AXES + 1] = fy
     state[_AXES + 2] = fz
@@ -729,11 +742,11 @@ def _forget_recent(state: ptr32):
 def measure(p: ptr16, a: int, b: int, words: ptr32, state: ptr32):
     """Fill in the words of a step, words[a] the first: the sums over the samples since that of index b.
 
-    p: the ring. Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. The vertical
+    p: anything. Of an interval longer than 1.5 s, or older than the ring, only the newest part is used. The vertical
     is the newest one, if it is not known already.
     """
     sh = state[_SHIFT]
-    ring = p
+    ring = int(state) + 4 * _RING
     at = a
     last = (words[at + W_INDEX] << sh) >> sh
     first = b
@@ -759,11 +772,12 @@ def measure(p: ptr16, a: int, b: int, words: ptr32, state: ptr32):
     vertical2 = 0
     rises2 = 0
     falls2 = 0
-    before = int(p[((first - 1) & 511) << 2]) - 2048
+    p = ptr16(ring + (((first - 1) & 511) << 3))
+    before = int(p[0]) - 2048
     while count:
         # Up to the end of the ring.
         a = first & 511
-        p = ptr16(int(ring) + (a << 3))
+        p = ptr16(ring + (a << 3))
         rest = 512 - a
         if rest > count:
             rest = count
@@ -826,6 +840,29 @@ def largest_kept(state: ptr32, first: int, last: int) -> int:
             best = index
             most = state[at + 1]
     return best
+
+
+@micropython.viper
+def _sway(p: ptr16, a: int, b: int, state: ptr32, period: int) -> int:
+    """Correlation in percent of the sideways acceleration in the `period` samples before index b with those before.
+
+    p, a: anything.
+    """
+    ring = int(state) + 4 * _RING
+    product = 0
+    new2 = 0
+    old2 = 0
+    first = b - period
+    while first < b:
+        p = ptr16(ring + ((first & 511) << 3))
+        a = (int(p[LEFT_ACC]) - 2048) >> 1
+        p = ptr16(ring + (((first - period) & 511) << 3))
+        old = (int(p[LEFT_ACC]) - 2048) >> 1
+        product += a * old >> 2
+        new2 += a * a >> 2
+        old2 += old * old >> 2
+        first += 1
+    return int(percent_of_roots(product, new2, old2))
 
 
 @micropython.viper
@@ -892,43 +929,42 @@ class FrontEnd:
     """Turns samples into the ring and the finders' peaks. resampler: cuts the samples into frames."""
 
     def __init__(self, resampler, mounting=None, on_trunk=True):
-        self.ring = array("h", bytes(2 * _CHANNELS * RING_SAMPLES))
         self._mounting = mounting
         delays = [NARROW - 1]
         if on_trunk:
             delays.append(WIDE - 1)
         if on_trunk and mounting:
             delays.append(WIDE - 1 - _BRAKING_AHEAD)
-        self.state = array("i", bytes(4 * _STATE_WORDS))
+        self.state = resampler.widen(STATE_WORDS)
         self.finders = []
         for delay in delays:
             place = _FINDERS + len(self.finders) * _FINDER_WORDS
             self.finders.append(PeakFinder(self.state, place, delay, 1 << len(self.finders)))
-        self._arrays = resampler.state, resampler.frame, self.state, self.ring
+        self._arrays = (resampler.frame,)
         self.restart()
 
     def attend(self, look, context, see_to):
         """Who looks at the frames that bring something.
 
-        look(context, news), best a kernel: news is what there is, PEAKS, WAKE, TILTED, STARTLED, added up; returns
-        what is to be done, 0 for nothing. see_to(what): does it, and returns whether advance() is to pause there.
+        look(context, state, news, -1), best a kernel: news is what there is, PEAKS, WAKE, TILTED, STARTLED, added
+        up; returns what is to be done, 0 for nothing. What has time until the samples are used up it leaves in state,
+        at LATER_AT. see_to(what): does it, and returns whether advance() is to pause there.
         """
-        self._arrays = self._arrays[:4] + (look, context)
+        self._arrays = self._arrays[:1] + (look, context)
         self._see_to = see_to
 
     def restart(self):
         """Begin anew, as after switching on."""
         state = self.state
-        for i in range(len(state)):
+        for i in range(_GRAVITY, _RING):
             state[i] = 0
+        for i in range(_RING, STATE_WORDS):
+            state[i] = RING_ZERO << 16 | RING_ZERO
         state[_HOW_MANY] = len(self.finders)
         state[_LISTENED] = PEAKS
         state[_WATCHED] = _NEVER_TILTED
         state[_LOUD] = state[_LOUD_TURN] = _NEVER_LOUD
-        for i in range(len(self.ring)):
-            self.ring[i] = RING_ZERO
         _forget_recent(state)
-        state[_SHIFT] = WORD_SHIFT
         for i in range(3):
             state[_GRAVITY + i] = 1 << 25
             state[_FILTERS + 3 * i] = state[_FILTERS + 3 * i + 1] = -_FILTER_ZERO
@@ -978,17 +1014,20 @@ class FrontEnd:
     def advance(self, samples, count):
         """Take samples until there is a pause: True, call it again with the same samples. Else False."""
         while True:
-            what = _advance(samples, count, 0, self._arrays)
+            what = _advance(samples, count, 0, self.state, self._arrays)
             if not what:
+                return False
+            if what & _USED_UP:
+                self._see_to(what - _USED_UP)
                 return False
             if self._see_to(what):
                 return True
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already."""
-        what = _advance(frame, count, 1, self._arrays)
+        what = _advance(frame, count, 1, self.state, self._arrays)
         if what:
-            self._see_to(what)
+            self._see_to(what & ~_USED_UP)
 
     def watch_posture(self, gravity, least_cosine):
         """Have a look at TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""
@@ -999,23 +1038,15 @@ class FrontEnd:
 
     def forget_peaks(self):
         """No peak is known."""
-        for i in range(_KEPT, _LISTENED):
+        self.state[_KEPT] = 0
+        for i in range(_KEPT_PEAKS, _EXTREMES):
             self.state[i] = 0
         for finder in self.finders:
             finder.forget()
 
     def sway_repeats(self, last, period):
         """Correlation in percent of the sideways acceleration up to sample `last` with that of `period` before."""
-        period = min(period, RING_SAMPLES // 2 - FRAME)
-        ring = self.ring
-        product = new2 = old2 = 0
-        for i in range(last - period, last):
-            new = (ring[(i & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] - RING_ZERO) >> 1
-            old = (ring[((i - period) & (RING_SAMPLES - 1)) * _CHANNELS + LEFT_ACC] - RING_ZERO) >> 1
-            product += new * old >> 2
-            new2 += new * new >> 2
-            old2 += old * old >> 2
-        return percent_of_roots(product, new2, old2)
+        return _sway(self.state, 0, last, self.state, min(period, RING_SAMPLES // 2 - FRAME))
 
     def turned(self, first, last):
         """Degrees turned about the vertical, to the left positive, from sample `first` to `last`."""
@@ -1027,4 +1058,4 @@ class FrontEnd:
 
     def measure(self, words, previous):
         """Fill in the words of a step: the sums over the samples since that of index `previous`, and how many."""
-        measure(self.ring, 0, previous, words, self.state)
+        measure(self.state, 0, previous, words, self.state)

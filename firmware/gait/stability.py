@@ -93,7 +93,7 @@ _STORE_STEPS = 96
 # Words behind those of the track (walk.py). Of the step taken in: what
 # becomes logarithms of time, vertical and fore-aft rms, and of what coherence is made of; of the usual step time; of
 # acceleration and turn of the window looked at.
-BEHIND_TRACK = const(254)
+BEHIND_TRACK = const(257)
 _TIME = const(BEHIND_TRACK)
 _FORE_AFT2 = const(BEHIND_TRACK + 2)
 _LEVEL2 = const(BEHIND_TRACK + 3)
@@ -135,18 +135,18 @@ STABILITY_WORDS = _END - BEHIND_TRACK
 
 # Of other modules: viper knows no other module's constants.
 _SHIFT_AT = const(0)
-_INDEX_AT = const(20)
-_EXTREMES_AT = const(131)
-_NEWEST_MEAN_AT = const(227)
-_LOUD_AT = const(230)
-_ALERT_AT = const(232)
+_INDEX_AT = const(31)
+_EXTREMES_AT = const(201)
+_NEWEST_MEAN_AT = const(59)
+_LOUD_AT = const(62)
+_ALERT_AT = const(64)
 _OPEN_AT = const(1)
 _STEP_SAMPLES_AT = const(10)
 _NEWEST_AT = const(12)
 _DIRECTION_AT = const(21)
-_FIRST_AT = const(62)
-_CLIP_UP_AT = const(4)
-_CLIP_STEPS_AT = const(7)
+_FIRST_AT = const(65)
+_CLIP_UP_AT = const(3)
+_CLIP_STEPS_AT = const(6)
 _S_FORWARD_VELOCITY = const(0)
 _S_LEFT_VELOCITY = const(1)
 _S_FORWARD2 = const(2)

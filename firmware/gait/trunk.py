@@ -1,6 +1,6 @@
 """Steps of a clip on the trunk, or in a pocket: front end, step detector and direction put together.
 
-Input: samples. Output: calls of on_step(contact index at 104 Hz, direction, confidence, stability score or None), in
+Input: samples. Output: calls of on_step(contact index at 104 Hz, verdict and score in a word of direction.py), in
 order; and `events`, to be taken, (index at 104 Hz, kind, detail): those of stability.py, and
 
 "wrong_clip", detail the degrees by which gravity has moved: the clip sits otherwise than calibrated (clip.py),
@@ -10,7 +10,7 @@ confirm_clip() or a new mounting.
 
 from micropython import const
 
-from firmware.gait.clip import ClipWatch, clip_words
+from firmware.gait.clip import ClipWatch
 from firmware.gait.direction import decide, packed
 from firmware.gait.mounting import Mounting
 from firmware.gait.signals import W_TAKEN, FrontEnd
@@ -24,13 +24,13 @@ from firmware.gait.walk import (
     NEWS_SHIFT,
     NOTICED,
     NOTICED_SHIFT,
-    SETTLED,
     SHUT,
     Walk,
 )
 
 # So many steps while the clip is tilted by more than 45 degrees are not made lying down.
 _TILTED_STEPS = const(12)
+_ASKED = JUDGE | MOVED | DRIFTED
 
 
 class TrunkTracker:
@@ -47,16 +47,14 @@ class TrunkTracker:
         self.advance = self.front.advance
         # Take at most a frame of samples at 104 Hz.
         self.feed = self.front.feed
-        self._on_step = on_step
         self.events = []
         self._mounting = mounting
         self._model = model
-        self._clip = ClipWatch(self.front, mounting) if mounting else None
-        words = self._clip.words if self._clip else clip_words()
-        self._walk = Walk(self.front, words, model is not None)
+        self._walk = Walk(self.front, model is not None)
+        self._clip = ClipWatch(self.front, mounting, self._walk.clip) if mounting else None
         self.stability = None if in_pocket else Stability(self._walk.track, baseline)
         self._walk.know_forward(mounting is not None)
-        self._walk.attend(self._see_to)
+        self._walk.attend(self._see_to, on_step)
         self._detector = StepDetector(self.front, self._walk, mounting, not in_pocket)
         self.walking = False
 
@@ -93,11 +91,8 @@ class TrunkTracker:
         return True
 
     def _see_to(self, what):
-        """Do what the Walk asks for, until all that can be settled is. Whether `events` or `walking` may be new."""
+        """Do what the Walk asks for, until all that can be settled is. True: `events` or `walking` may be new."""
         walk = self._walk
-        if what == SETTLED:
-            walk.report(self._on_step)
-            return False
         if what & NOTICED:
             # Only where somebody watches.
             found = (what & NOTICED) >> NOTICED_SHIFT
@@ -106,10 +101,10 @@ class TrunkTracker:
             self._detector.collect(what >> NEWS_SHIFT)
             if self._detector.tilted_steps >= _TILTED_STEPS:
                 self._mistrust(self.front.index)
-            what = walk.go_on()
+            what = walk.settle()
         if what & CLOSED:
             self._detector.close()
-        what &= JUDGE | MOVED | DRIFTED
+        what &= _ASKED
         judged = None
         while what:
             verdict = -1
@@ -120,10 +115,10 @@ class TrunkTracker:
             elif what == DRIFTED:
                 self._clip.correct_forward()
             settled = walk.settled
-            what = walk.settle(verdict)
+            what = walk.settle(verdict) & _ASKED
             if judged and walk.settled > settled:
                 judged.words[W_TAKEN] = 1
-        walk.report(self._on_step)
+        walk.report()
         self.walking = walk.unsettled
         return True
 

@@ -21,11 +21,11 @@ import micropython
 from fixedpoint import WORD_SHIFT
 from micropython import const
 
-from firmware.gait.clip import learn_forward, watch_tilt
+from firmware.gait.clip import CLIP_WORDS, take_in
 from firmware.gait.direction import judge
 from firmware.gait.rhythm import SWING_TYPICAL_MAX, Footfall
-from firmware.gait.signals import INDEX_AT, WAKE_AT, largest_kept, measure, turned_deg
-from firmware.gait.stability import STABILITY_WORDS, grade, watch
+from firmware.gait.signals import INDEX_AT, LATER_AT, WAKE_AT, largest_kept, measure, turned_deg
+from firmware.gait.stability import grade, watch
 
 # Times in samples at 104 Hz.
 REFRACTORY = const(21)  # 0.2 s: no leg moves faster
@@ -65,11 +65,12 @@ _UNDECIDED = const(_UNKNOWN << _DIRECTION_SHIFT)
 _SHIFT = const(0)
 _OPEN = const(1)
 # Places in the front end's state: samples taken, when to wake; the leader's number of peaks, then they, and its
-# typical swing.
+# typical swing; what is to be done when the samples are used up.
 _INDEX_AT = const(2)
 _WAKE_AT = const(3)
 _FOUND_AT = const(4)
 _TYPICAL_AT = const(5)
+_LATER_AT = const(24)
 # Of the leader: delay, the least swing, whether its steps are braking ones, what large swings are held at.
 _DELAY = const(6)
 _LEAST = const(7)
@@ -95,23 +96,26 @@ _DIRECTION = const(21)
 _WEIGHED = const(22)
 _WITH_NEXT = const(23)
 # How many steps are settled and not taken, and for each where it touched down and the verdict.
-# A slow rhythm of five strides comes with nine steps; one more may have waited.
+# A slow rhythm of five strides comes with nine steps; one more may have waited, and one may be settled.
 _ROOM = const(10)
-_SETTLED = const(24)
-_SETTLED_STEPS = const(25)
+_SETTLED = const(25)
+_SETTLED_STEPS = const(26)
 # How many wait to be settled, and words for each, after those of the last one settled.
-_WAITING = const(_SETTLED_STEPS + 2 * _ROOM)
+_WAITING = const(_SETTLED_STEPS + 2 * (_ROOM + 1))
 _RECORDS = const(_WAITING + 1)
 _FIRST = const(_RECORDS + _STEP_WORDS)
 # Two more: no step, and sums.
 _NO_STEP = const(_FIRST + _ROOM * _STEP_WORDS)
 _TOTAL = const(_NO_STEP + _STEP_WORDS)
-# Then those of stability.py, of which some are needed here.
-_WORDS = _TOTAL + _STEP_WORDS + STABILITY_WORDS
+# Then those of stability.py, of which some are needed here, and of clip.py.
+_CLIP = const(_TOTAL + _STEP_WORDS + 73)
+_WORDS = _CLIP + CLIP_WORDS
 _MORE = const(_TOTAL + _STEP_WORDS + 40)
 _STEADY = const(_TOTAL + _STEP_WORDS + 42)
 _NO_SCORE = const(127)
 _CHANGED = const(4)
+_NO_VERDICT = const(-1)
+_FOLLOW = const(-2)
 
 # What is to be done: a verdict is asked for; the clip moved; the forward axis may be corrected. Added to it: the gate
 # has closed; steps were settled; the stability has news, in the three bits from NOTICED_SHIFT on. Or the gate is
@@ -125,28 +129,12 @@ SHUT = const(16)
 NOTICED_SHIFT = const(5)
 NOTICED = const(7 << NOTICED_SHIFT)
 NEWS_SHIFT = const(8)
-# A settled step's score goes with its verdict, in the bits above.
+# A settled step's score goes with its verdict, in the bits above, as in direction.py.
 _SCORE_SHIFT = const(9)
-_VERDICT = const(511)
 
 
 @micropython.viper
-def _append(track: ptr32, state: ptr32, ring: ptr16, index: int, swing: int, previous: int):
-    waiting = track[_WAITING] + 1
-    if waiting > _ROOM:
-        return
-    track[_WAITING] = waiting
-    at = _RECORDS + waiting * _STEP_WORDS
-    for k in range(3):
-        track[at + _W_UP + k] = 0
-    track[at + _W_INDEX] = index
-    track[at + _W_SWING] = swing
-    track[at + _W_BRAKING] = track[_BRAKING]
-    measure(ring, at, previous, track, state)
-
-
-@micropython.viper
-def _take_peak(track: ptr32, state: ptr32, ring: ptr16, index: int, swing: int):
+def _take_peak(track: ptr32, state: ptr32, index: int, swing: int):
     """A peak while the gate is open: a step, a better peak for the last one, or neither."""
     usual = state[track[_TYPICAL_AT]]
     if swing * 10 < usual or swing < track[_LEAST]:
@@ -174,23 +162,39 @@ def _take_peak(track: ptr32, state: ptr32, ring: ptr16, index: int, swing: int):
             track[_STEPS_A_PEAK] = 1
             track[_STEP_SAMPLES] = step_samples
     waiting = track[_WAITING]
+    at = _RECORDS + waiting * _STEP_WORDS
     if gap * 5 < step_samples * 3 or gap < REFRACTORY:
         if waiting and swing * 10 > track[_NEWEST_SWING] * 13:
-            at = _RECORDS + waiting * _STEP_WORDS
             track[at + _W_INDEX] = index
             track[at + _W_SWING] = swing
             track[_NEWEST] = index
             track[_NEWEST_SWING] = swing
-            measure(ring, at, track[_BEFORE], track, state)
+            measure(state, at, track[_BEFORE], track, state)
         return
-    previous = newest
+    last = index
     if steps_a_peak == 2 and gap * 2 < step_samples * 3:
-        third = gap // 3
-        previous = int(largest_kept(state, newest + third, index - third))
-        if previous < 0:
-            previous = (newest + index) >> 1
-        _append(track, state, ring, previous, swing, newest)
-    _append(track, state, ring, index, swing, previous)
+        # The step of the other leg comes first.
+        last = gap // 3
+        last = int(largest_kept(state, newest + last, index - last))
+        if last < 0:
+            last = (newest + index) >> 1
+    previous = newest
+    while waiting < _ROOM:
+        waiting += 1
+        at += _STEP_WORDS
+        words = ptr32(int(track) + 4 * at)
+        words[_W_UP] = 0
+        words[_W_UP + 1] = 0
+        words[_W_UP + 2] = 0
+        words[_W_INDEX] = last
+        words[_W_SWING] = swing
+        words[_W_BRAKING] = track[_BRAKING]
+        measure(state, at, previous, track, state)
+        if last == index:
+            break
+        previous = last
+        last = index
+    track[_WAITING] = waiting
     track[_BEFORE] = newest
     track[_NEWEST] = index
     track[_NEWEST_SWING] = swing
@@ -207,41 +211,51 @@ def _take_peak(track: ptr32, state: ptr32, ring: ptr16, index: int, swing: int):
 
 
 @micropython.viper
-def _follow(track: ptr32, state: ptr32, ring: ptr16, news: int) -> int:
-    """Take the leader's new peaks. CLOSED after 2 s without a step (1.5 steps of a slow walker), or when tilted."""
-    delay = track[_DELAY]
-    if news & _PEAKS:
-        at = track[_FOUND_AT]
-        found = state[at]
-        while found:
-            _take_peak(track, state, ring, state[at + 1] - delay, state[at + 2])
-            found -= 1
-            at += 2
-    quiet = track[_STEP_SAMPLES] * 3 // 2
-    if quiet < CLOSE_SAMPLES:
-        quiet = CLOSE_SAMPLES
-    quiet += track[_NEWEST] + delay
-    state[track[_WAKE_AT]] = quiet + 1
-    if state[track[_INDEX_AT]] <= quiet and news & _TILTED == 0:
-        return 0
-    track[_OPEN] = 0
-    state[track[_WAKE_AT]] = NEVER
-    return CLOSED
+def _look(track: ptr32, state: ptr32, news: int, verdict: int) -> int:
+    """See to what FrontEnd.advance brings: watch, follow while the gate is open, settle. What is to be done.
 
-
-@micropython.viper
-def _settle(track: ptr32, state: ptr32, clip: ptr32, verdict: int) -> int:
-    """Settle what can be, and wake when more can be. JUDGE, MOVED or DRIFTED: see to that, then call again; 0: done.
-
-    verdict: the answer to JUDGE, which only a model asks for; else -1.
+    Follow: take the leader's new peaks; CLOSED after 2 s without a step (1.5 steps of a slow walker), or when tilted.
+    Settle what can be, and wake when more can be; JUDGE, MOVED or DRIFTED: see to that, then call again. A single
+    step that is settled has time until the samples are used up. verdict: the answer to JUDGE, which only a model asks
+    for; else _NO_VERDICT, or _FOLLOW: settle nothing.
     """
-    sh = track[_SHIFT]
+    clip = ptr32(int(track) + 4 * _CLIP)
+    wake_at = track[_WAKE_AT]
     index = state[track[_INDEX_AT]]
-    known = track[_KNOWN]
     what = 0
-    while track[_WAITING] and what == 0:
-        last = (track[_FIRST + _W_INDEX] << sh) >> sh
-        samples = track[_FIRST + _W_SAMPLES]
+    if news & _STARTLED:
+        what = int(watch(track, state, clip)) << NOTICED_SHIFT
+        news -= _STARTLED
+    if track[_OPEN]:
+        delay = track[_DELAY]
+        if news & _PEAKS:
+            peaks = ptr32(int(state) + 4 * track[_FOUND_AT])
+            found = peaks[0]
+            while found:
+                _take_peak(track, state, peaks[1] - delay, peaks[2])
+                peaks = ptr32(int(peaks) + 8)
+                found -= 1
+        quiet = track[_STEP_SAMPLES] * 3 // 2
+        if quiet < CLOSE_SAMPLES:
+            quiet = CLOSE_SAMPLES
+        quiet += track[_NEWEST] + delay
+        state[wake_at] = quiet + 1
+        if index > quiet or news & _TILTED:
+            track[_OPEN] = 0
+            state[wake_at] = NEVER
+            what += CLOSED
+    elif news:
+        return what + SHUT + (news << NEWS_SHIFT)
+    if verdict == _FOLLOW:
+        return what
+
+    sh = track[_SHIFT]
+    known = track[_KNOWN]
+    asked = 0
+    words = ptr32(int(track) + 4 * _FIRST)
+    while track[_WAITING] and asked == 0:
+        last = (words[_W_INDEX] << sh) >> sh
+        samples = words[_W_SAMPLES]
         after = _NO_STEP
         plain = 0
         if track[_WAITING] > 1:
@@ -250,7 +264,7 @@ def _settle(track: ptr32, state: ptr32, clip: ptr32, verdict: int) -> int:
             due = last + SETTLE_SAMPLES
             if track[_PREVIOUS] and samples:
                 tenths = _PLAIN_TENTHS
-                if track[_FIRST + _W_SWING] * 5 < track[_RECORDS + _W_SWING] * 4:
+                if words[_W_SWING] * 5 < track[_RECORDS + _W_SWING] * 4:
                     tenths = _PLAIN_WEAK_TENTHS
                 soon = last + (samples * tenths + 9) // 10
                 if index < soon:
@@ -262,9 +276,9 @@ def _settle(track: ptr32, state: ptr32, clip: ptr32, verdict: int) -> int:
                     plain = 1
                     due = index
             if due > index:
-                if due < state[track[_WAKE_AT]]:
-                    state[track[_WAKE_AT]] = due
-                return 0
+                if due < state[wake_at]:
+                    state[wake_at] = due
+                break
         if known:
             if track[_MODEL] == 0:
                 before = _RECORDS
@@ -273,90 +287,84 @@ def _settle(track: ptr32, state: ptr32, clip: ptr32, verdict: int) -> int:
                 verdict = int(judge(track, before, _FIRST, after, _TOTAL))
             elif verdict < 0:
                 track[_WITH_NEXT] = 0 if after == _NO_STEP else 1
-                return JUDGE
+                asked = JUDGE
+                break
         else:
             verdict = _UNDECIDED
         direction = verdict >> _DIRECTION_SHIFT
         sure = verdict & 127
         if plain and (direction != track[_DIRECTION] or sure < _PLAIN_CONFIDENCE):
             track[_WEIGHED] = 1
-            verdict = -1
+            verdict = _NO_VERDICT
             continue
-        if int(watch_tilt(clip, track, _FIRST + _W_UP, known)):
-            what = MOVED
+        plain = 0
+        if direction == _FORWARD and sure >= _PLAIN_CONFIDENCE and samples:
+            plain = 1
+        asked = int(take_in(clip, words, known, plain))
+        if asked == MOVED:
             known = 0
             track[_KNOWN] = 0
             verdict = _UNDECIDED
             direction = _UNKNOWN
-        elif direction == _FORWARD and sure >= _PLAIN_CONFIDENCE and samples:
-            what = DRIFTED * int(learn_forward(clip, track, _FIRST))
         contact = last - _LOADING_SAMPLES
         if samples:
             contact = last + _LOADING_LESS - (samples >> _LOADING_SHIFT)
         if contact < 0:
             contact = 0
-        at = _SETTLED_STEPS + 2 * track[_SETTLED]
-        track[at] = contact
         track[_DIRECTION] = direction
-        score = _NO_SCORE
+        sure = _NO_SCORE
         if track[_STEADY]:
-            score = int(grade(track, state))
-        track[at + 1] = verdict + (score << _SCORE_SHIFT)
+            sure = int(grade(track, state))
+        settled = ptr32(int(track) + 4 * _SETTLED_STEPS + 8 * track[_SETTLED])
+        settled[0] = contact
+        settled[1] = verdict + (sure << _SCORE_SHIFT)
         track[_SETTLED] = track[_SETTLED] + 1
-        verdict = -1
+        verdict = _NO_VERDICT
         track[_PREVIOUS] = 1
         track[_WEIGHED] = 0
         # The others move up.
-        for k in range(_RECORDS, _RECORDS + track[_WAITING] * _STEP_WORDS):
-            track[k] = track[k + _STEP_WORDS]
+        to = ptr32(int(track) + 4 * _RECORDS)
+        left = track[_WAITING] * _STEP_WORDS
+        while left:
+            left -= 4
+            to[0] = to[_STEP_WORDS]
+            to[1] = to[_STEP_WORDS + 1]
+            to[2] = to[_STEP_WORDS + 2]
+            to[3] = to[_STEP_WORDS + 3]
+            to = ptr32(int(to) + 16)
         track[_WAITING] = track[_WAITING] - 1
     if track[_OPEN] == 0 and track[_WAITING] == 0:
         track[_PREVIOUS] = 0
         track[_DIRECTION] = _UNKNOWN
-        state[track[_WAKE_AT]] = NEVER
-    return what
-
-
-@micropython.viper
-def _look(arrays, news: int) -> int:
-    """arrays: a tuple of track, state, ring, clip."""
-    track = ptr32(arrays[0])
-    state = ptr32(arrays[1])
-    clip = ptr32(arrays[3])
-    what = 0
-    if news & _STARTLED:
-        what = int(watch(track, state, clip)) << NOTICED_SHIFT
-        news -= _STARTLED
-    if track[_OPEN]:
-        what += int(_follow(track, state, ptr16(arrays[2]), news))
-    elif news:
-        return what + SHUT + (news << NEWS_SHIFT)
-    what += int(_settle(track, state, clip, -1))
-    if track[_SETTLED]:
-        what += SETTLED
+        state[wake_at] = NEVER
+    what += asked
     if track[_MORE]:
         what += _CHANGED << NOTICED_SHIFT
+    if track[_SETTLED]:
+        if what == 0 and track[_SETTLED] == 1:
+            state[track[_LATER_AT]] = SETTLED
+        else:
+            what += SETTLED
     return what
 
 
 class Walk:
     """Steps from the peaks of `front`, a FrontEnd.
 
-    clip: words of a ClipWatch; None: nobody settles, the steps are to be taken with take(). model: whether each
-    verdict is asked for. `track`: its words; those behind BEHIND_TRACK belong to a Stability, if there is one.
+    Without attend() nobody settles: the steps are to be taken with take(). model: whether each verdict is asked for.
+    `track`: its words; those behind BEHIND_TRACK belong to a Stability, if there is one. `clip`: the last of them, of
+    a ClipWatch, if there is one.
     """
 
-    def __init__(self, front, clip=None, model=False):
-        self.track = array("i", bytes(4 * _WORDS))
+    def __init__(self, front, model=False):
+        self.track = track = array("i", bytes(4 * _WORDS))
+        self.clip = memoryview(track)[_CLIP:]
         self._front = front
         self._state = front.state
-        self._ring = front.ring
-        self._clip = clip
-        self._arrays = self.track, self._state, self._ring, clip
-        track = self.track
         track[_SHIFT] = WORD_SHIFT
         track[_INDEX_AT] = INDEX_AT
         track[_WAKE_AT] = WAKE_AT
+        track[_LATER_AT] = LATER_AT
         track[_MODEL] = model
         track[_SWING_MAX] = SWING_TYPICAL_MAX
         track[_DIRECTION] = _UNKNOWN
@@ -435,39 +443,49 @@ class Walk:
 
     def take_peak(self, index, swing):
         """A peak of the leading finder."""
-        _take_peak(self.track, self._state, self._ring, index, swing)
+        _take_peak(self.track, self._state, index, swing)
 
     def follow(self, news):
         """While the gate is open, see to what FrontEnd.advance returned. CLOSED: it has closed, else 0."""
-        return _follow(self.track, self._state, self._ring, news)
+        return _look(self.track, self._state, news, _FOLLOW)
 
-    def attend(self, see_to):
-        """Follow while the gate is open, and settle, whenever there is news; see_to(what): what is to be done."""
-        self._front.attend(_look, self._arrays, see_to)
+    def attend(self, see_to, on_step):
+        """Follow while the gate is open, and settle, whenever there is news.
 
-    def go_on(self):
-        """After SHUT was seen to: follow if the gate is open now, and settle. 0, or what is to be done."""
-        return _look(self._arrays, 0)
+        see_to(what): what is to be done other than to report what is settled. on_step(contact index, verdict): a
+        settled step; its score and direction.py's verdict in a word, as direction.py packs them.
+        """
+        self._see_to = see_to
+        self._on_step = on_step
+        self._front.attend(_look, self.track, self._report_or_see_to)
 
-    def settle(self, verdict=-1):
-        """Go on settling. verdict: the answer to JUDGE, if that was asked for. 0, or what is to be done."""
-        return _settle(self.track, self._state, self._clip, verdict)
+    def _report_or_see_to(self, what):
+        if what != SETTLED:
+            return self._see_to(what)
+        return self.report()
+
+    def settle(self, verdict=_NO_VERDICT):
+        """Go on settling: after SHUT was seen to, whether the gate is open now or not, or at the end.
+
+        verdict: the answer to JUDGE, if that was asked for. 0, or what is to be done.
+        """
+        return _look(self.track, self._state, 0, verdict)
 
     def know_forward(self, known):
         """Whether steps can have a direction."""
         self.track[_KNOWN] = known
 
-    def report(self, on_step):
-        """Call on_step(contact index, direction, confidence, score or None) for what is settled."""
+    def report(self):
+        """Hand over what is settled. False: nothing else is new."""
         track = self.track
+        count = track[_SETTLED]
+        track[_SETTLED] = 0
         at = _SETTLED_STEPS
-        while track[_SETTLED]:
-            score = track[at + 1] >> _SCORE_SHIFT
-            verdict = track[at + 1] & _VERDICT
-            score = None if score == _NO_SCORE else score
-            on_step(track[at], verdict >> _DIRECTION_SHIFT, verdict & 127, score)
+        while count:
+            count -= 1
+            self._on_step(track[at], track[at + 1])
             at += 2
-            track[_SETTLED] -= 1
+        return False
 
     def take(self):
         """The oldest step that waits, as a Footfall."""

@@ -31,7 +31,9 @@ def trace(samples, placement, rate_millihz, mounted):
         count = min(BLOCK, total - start)
         pipeline.process(samples[start * 6 : (start + count) * 6], count)
         if front:
-            newest = [front.ring[(k % 512) * 4 + c] for k in range(before, front.index) for c in range(4)]
+            ring = front.state[-2 * 512 :]
+            newest = [ring[(k % 512) * 2 + half] for k in range(before, front.index) for half in range(2)]
+            newest += [word >> 16 for word in newest]
             before = front.index
             # The first word is the sign shift.
             track = pipeline._tracker._walk.track[1:]

@@ -16,7 +16,7 @@ SAMPLE_BYTES = 12
 
 
 @micropython.viper
-def pass_over(context, news: int) -> int:
+def pass_over(context, state: int, news: int, verdict: int) -> int:
     """Nobody attends to what the front end found."""
     return 0
 
