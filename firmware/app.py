@@ -8,8 +8,7 @@ import asyncio
 import gc
 import random
 import time
-from binascii import hexlify, unhexlify
-from sys import implementation
+from binascii import hexlify
 
 import machine
 from journal import write_atomically
@@ -23,13 +22,12 @@ from firmware.clock import Clock
 from firmware.cues import CuePlayer, CuePolicy, in_quiet_hours
 from firmware.daycount import DayCount
 from firmware.gait import BACKWARD
-from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
-from firmware.link import protocol
 from firmware.link.cable import CableLink
 from firmware.link.session import live_cue, live_step
 from firmware.link.windows import Windows
 from firmware.logbook import Logbook
+from firmware.power import Power
 from firmware.sampling import Sampler
 from firmware.settings import Settings
 from firmware.wear import WearWatch
@@ -37,6 +35,8 @@ from firmware.wear import WearWatch
 LOG_FOLDER = "/log"
 # What is usual in the wearer's gait (gait/stability.py).
 _BASELINE = "/baseline.bin"
+# There while the wearer has not said that the clip, which was taken off, sits as it did.
+_DOUBT = "/clip.doubted"
 _HEALTHY_AFTER_MS = const(60_000)
 # An application on trial is the good one after so long.
 _TRUSTED_AFTER_MS = const(5 * 60_000)
@@ -49,23 +49,16 @@ _UPDATE_IDLE_MS = const(60_000)
 _BATTERY_MS = const(4 * 3600 * 1000)
 # The seconds of an ESP32's module time count from 2000.
 _EPOCH_2000_S = const(946_684_800)
-_TEST_PRESSES = const(2)
-_CALIBRATE_PRESSES = const(3)
-_SWITCH_CUES_PRESSES = const(5)
 # The converter of a board whose battery is not fitted reads next to nothing.
 _NO_BATTERY_MV = const(2000)
+_BATTERY_LOOK_MS = const(60_000)
+_EMPTY_LOOKS = const(3)
+# After deep sleep the uptime begins here: the sensor's FIFO holds what came before the start.
+_BEFORE_WAKING_MS = const(5_000)
+# Woken for a window of the radio, a device that still lies there rests again so soon.
+_REST_AGAIN_SAMPLES = const(2_000)
+_SAMPLES_A_MINUTE = const(6_240)
 _DANGERS = ("unstable", "stumble", "fall")
-
-
-def _mounting(text):
-    """The stored calibration, or None: not calibrated, or not readable (said so, then treated the same)."""
-    if text is None:
-        return None
-    try:
-        return Mounting.unpack(unhexlify(text))
-    except ValueError as unreadable:
-        print("app: the stored mounting can't be used (%s); calibrate again" % unreadable)
-        return None
 
 
 class Device:
@@ -76,9 +69,10 @@ class Device:
         self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         self._safe = safe
         self.settings = Settings()
-        self.clock = Clock(time.ticks_us, time.ticks_diff)
+        self._woken = startup.woken()
+        self.clock = Clock(time.ticks_us, time.ticks_diff, _BEFORE_WAKING_MS if self._woken else 0)
         placement = self.settings["placement"]
-        self._mounting = _mounting(self.settings["mounting"])
+        self._mounting = startup.mounting_of(self.settings["mounting"])
         # Only the driver of the part that the board has is loaded.
         self._driver = __import__(board.IMU).Driver
         self._rate_millihz = self._driver.RATE_MILLIHZ
@@ -114,52 +108,73 @@ class Device:
         self._plan = None
         self.apply_settings(("plan",))
         self._wear = WearWatch()
-        self._clip_doubted = False
+        self._clip_doubted = startup.exists(_DOUBT)
+        if self._clip_doubted:
+            self._pipeline.doubt_clip()
         self._cue_policy = CuePolicy(self._clip_known())
-        self._button = Button(boards.button_pin(), self._on_presses, self._on_hold)
-        self._battery = self._flag = None
+        button_pin = boards.button_pin()
+        self._button = Button(button_pin, self._on_presses, self._on_hold)
+        self._battery = self._flag = int_pin = None
         if board.BATTERY_PIN is not None:
             self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
         if board.IMU_INT_PIN is not None:
             self._flag = asyncio.ThreadSafeFlag()
-            interrupt = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
-            interrupt.irq(self._on_watermark, machine.Pin.IRQ_RISING)
+            int_pin = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
+            int_pin.irq(self._on_watermark, machine.Pin.IRQ_RISING)
         self._sample_clock = None
-        self._imu = None
+        self.imu = None
+        charging = getattr(board, "charging", None)
+        self.radio = Windows(self, self.clock.uptime_ms, self._cues.play, charging)
+        self.power = Power(
+            self.settings,
+            self.clock.uptime_ms,
+            self._button,
+            button_pin,
+            int_pin,
+            charging,
+            self._busy,
+            lambda: self.radio.busy,
+        )
+        self._rests = int_pin is not None
         self._sampler = Sampler(
-            self._make_imu, self._flag, self._on_block, self._on_gap, self._on_fault, self.clock.uptime_us
+            self._start_imu,
+            self._flag,
+            self.power.nap,
+            self._on_block,
+            self._on_gap,
+            self._on_fault,
+            self.clock.uptime_us,
         )
         self._link = CableLink(self)
-        self.radio = Windows(self, self.clock.uptime_ms, self._cues.play, getattr(board, "charging", None))
         self._updater = None
         self._restart_wanted = False
         startup.recall_time(self.clock, self.logbook)
         startup.tell_crash(self.logbook)
+        self._woken_by_timer = startup.woken_by_timer()
+        if self._woken_by_timer:
+            self.radio.open_soon()
+
+    def _busy(self):
+        """Whether anything would suffer if the CPU slept now."""
+        return bool(
+            self._safe
+            or self._cues.active
+            or self._button.busy
+            or self._pace
+            or self.test
+            or self._updater
+            or self._restart_wanted
+            or (self._calibration and self._calibration.active)
+        )
 
     def _clip_known(self):
         return (self._mounting is not None and not self._clip_doubted) or self._pipeline.placement == "pocket"
 
     def _on_presses(self, presses):
-        if self._imu is not None and self._link.mark(self._imu.next_index, presses):
-            # A host records: presses label the recording.
-            return
-        try:
-            if presses == _TEST_PRESSES:
-                self.walk_test(protocol.WALK_TEST_CANCEL if self.test else protocol.WALK_TEST_START)
-            elif presses == _CALIBRATE_PRESSES:
-                self.calibrate(protocol.CALIBRATE_START)
-            elif presses == _SWITCH_CUES_PRESSES:
-                load_seldom("gestures").switch_cues(self._cues, self.settings)
-            elif presses == 1 and self._clip_doubted:
-                self._confirm_clip()
-            elif presses == 1:
-                today = self.day_count.today(self.clock.utc_ms() is not None, self.logbook.counts()[BACKWARD])
-                load_seldom("gestures").tell_count(self._cues, today)
-        except (ValueError, MemoryError) as refused:
-            print("app: %d presses are refused: %s" % (presses, refused))
-            self._cues.play("error")
+        load_seldom("gestures").act(self, presses)
 
     def _on_hold(self):
+        self.power.note_press()
         self.radio.open_pairing()
 
     def _confirm_clip(self):
@@ -169,7 +184,7 @@ class Device:
 
     def _trust_clip(self, mounting):
         """Keep `mounting` (None: nothing new) and ask for nothing any more."""
-        self._clip_doubted = False
+        self._doubt_clip(False)
         if mounting is not None:
             self._mounting = mounting
             try:
@@ -178,37 +193,17 @@ class Device:
                 print("app: the mounting holds until the next reset; it could not be stored:", full)
         self._cue_policy.trust(self._clip_known())
 
+    def _doubt_clip(self, doubted):
+        """Whether the wearer has to say that the clip sits as it should; kept through resets."""
+        if doubted != self._clip_doubted:
+            self._clip_doubted = doubted
+            load_seldom("startup").mark(_DOUBT, doubted)
+        self._cue_policy.trust(self._clip_known())
+
     def _need_samples(self):
         """Raises ValueError if none come: what waits for the wearer to move would wait for ever."""
         if self._safe or self._sampler.failures:
             raise ValueError("nothing is measured: safe mode, or the sensor fails; restart the device")
-
-    def calibrate(self, action):
-        """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
-        calibration = self._calibration
-        if action == protocol.CALIBRATE_START:
-            self._need_samples()
-            if self.test is not None:
-                self.test.finish(self, "cancelled")
-            if calibration is None:
-                from firmware.calibration import Calibration
-
-                calibration = Calibration(self._pipeline.placement, self._rate_millihz)
-                self._calibration = calibration
-            calibration.start()
-            gc.collect()
-            self._cues.play(calibration.cue)
-        elif action == protocol.CALIBRATE_CANCEL:
-            if calibration:
-                calibration.cancel()
-        elif action == protocol.CALIBRATE_CONFIRM:
-            self._confirm_clip()
-        elif action != protocol.CALIBRATE_ASK:
-            raise ValueError("calibrate: expected action 0 to 3, got %d" % action)
-        quality = self._mounting.quality if self._mounting is not None else 0
-        if calibration is None:
-            return bytes((0, 0, quality))
-        return bytes((calibration.state, min(calibration.steps, 255), quality)) + calibration.reason.encode()
 
     def _follow_calibration(self):
         """The calibration's state has changed: tell the wearer; keep and use a result."""
@@ -254,38 +249,23 @@ class Device:
 
     def apply_settings(self, names):
         """A host has changed these settings: tell whoever keeps one (but those of setting_rules.AT_START)."""
-        self._cues.strength = 0 if self.settings["cues_off"] else self.settings["motor_percent"]
-        if "plan" in names:
-            self._follow_plan()
-        if "mounting" in names:
-            self._mounting = _mounting(self.settings["mounting"])
-            self._clip_doubted = False
-            self._cue_policy.trust(self._clip_known())
-            self._renew_pipeline()
+        return load_seldom("answers").apply_settings(self, names)
 
-    def _follow_plan(self):
-        if self.settings["plan"]:
-            from firmware.plan import Plan
+    def status(self):
+        """The values of protocol.fields()."""
+        return load_seldom("answers").status(self)
 
-            self._plan = Plan(self.settings, self.clock)
-        else:
-            self._plan = None
+    def calibrate(self, action):
+        """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
+        return load_seldom("answers").calibrate(self, action)
+
+    def keep_time(self):
+        """A host told the time: keep it through resets."""
+        load_seldom("answers").keep_time(self)
 
     def walk_test(self, action):
         """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
-        if action == protocol.WALK_TEST_START:
-            self._need_samples()
-            if self._calibration:
-                self._calibration.cancel()
-        gc.collect()
-        try:
-            from firmware import walktest
-
-            return walktest.carry_out(self, self._pipeline.placement, action)
-        except MemoryError:
-            print("app: too little memory for a walk test: restart the device and try at once")
-            self.buzz("error")
-            return b"\0"
+        return load_seldom("answers").walk_test(self, action)
 
     def _set_led(self, on):
         if self._led:
@@ -294,11 +274,14 @@ class Device:
     def _on_watermark(self, pin):
         self._flag.set()
 
-    def _make_imu(self):
-        if self._imu is None:
-            self._imu = self._driver(boards.i2c_bus(), board.IMU_ADDRESS)
-            self._sample_clock = SampleClock(self._imu.period_ns)
-        return self._imu
+    def _start_imu(self):
+        woken, self._woken = self._woken, False
+        if self.imu is None:
+            self.imu = self._driver(boards.i2c_bus(), board.IMU_ADDRESS)
+            self._sample_clock = SampleClock(self.imu.period_ns)
+        if not (woken and load_seldom("rest").resume(self.imu)):
+            self.imu.start(self.imu.WATERMARK)
+        return self.imu
 
     def _on_block(self, imu, count, looked_us):
         self._pipeline.process(imu.samples, count)
@@ -311,8 +294,7 @@ class Device:
             self._follow_calibration()
         if self._wear.process(imu.samples, count) and self._pipeline.doubt_clip():
             # Taken off: when walking begins again, the wearer is asked whether it sits as it did.
-            self._clip_doubted = True
-            self._cue_policy.trust(self._clip_known())
+            self._doubt_clip(True)
         if self.test is not None:
             self.test.process(imu.samples, count, self._pipeline.sample_index)
             if self.test.judge(self._sample_clock.ms_at, self.clock.uptime_ms()):
@@ -323,6 +305,7 @@ class Device:
         for contact_index, _, direction, confidence, stability in self._pipeline.take_steps():
             contact_ms = max(self._sample_clock.ms_at(contact_index), 0)
             self.logbook.add_step(contact_ms, direction, confidence, stability)
+            self.power.note_step(contact_ms)
             if self.test is not None:
                 self.test.take_step(contact_index, contact_ms, direction, stability)
             if self._plan is not None:
@@ -347,7 +330,7 @@ class Device:
                 at_ms = max(self._sample_clock.ms_at(index), 0)
                 self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), min(detail or 0, 100))
             if kind == "wrong_clip":
-                self._clip_doubted = True
+                self._doubt_clip(True)
             if (self.test or (self._calibration and self._calibration.active)) and kind not in _DANGERS:
                 # A buzz would disturb the wearer, and shake the clip.
                 continue
@@ -399,13 +382,6 @@ class Device:
         if kind in (steplog.FAULT_SILENT, steplog.FAULT_WRONG_PART):
             self._cue(self.clock.uptime_ms(), "error")
 
-    def keep_time(self):
-        """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
-        utc_s, ms = divmod(self.clock.utc_ms(), 1000)
-        date = time.gmtime(utc_s - _EPOCH_2000_S)
-        machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
-        self.day_count.synced(self.logbook.counts()[BACKWARD])
-
     def _battery_mv(self):
         return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER if self._battery else 0
 
@@ -428,43 +404,6 @@ class Device:
     def _want_restart(self):
         self._restart_wanted = True
 
-    def status(self):
-        """The values of protocol.fields()."""
-        journal = self.logbook.journal
-        forward, backward, sideways, unknown = self.logbook.counts()
-        status = {
-            "protocol_version": protocol.PROTOCOL_VERSION,
-            "device_id": hexlify(machine.unique_id()).decode(),
-            "firmware": VERSION,
-            "model": self._pipeline.model_id,
-            "board": board.NAME,
-            "log_id": journal.log_id,
-            "log_format": steplog.FORMAT_VERSION,
-            "boot_sequence": self.logbook.boot_sequence,
-            "oldest_sequence": journal.oldest_sequence,
-            "next_sequence": journal.next_sequence,
-            "acknowledged": journal.acknowledged,
-            "uptime_s": self.clock.uptime_ms() // 1000,
-            "placement": self._pipeline.placement,
-            "calibrated": 1 if self._mounting is not None else 0,
-            "forward_steps": forward,
-            "backward_steps": backward,
-            "sideways_steps": sideways,
-            "unknown_steps": unknown,
-            "sensor_faults": self._sampler.faults,
-            "write_failures": self.logbook.write_failures,
-            "log_bytes": journal.bytes_used,
-            "battery_mv": self._battery_mv(),
-            "clock_set": 1 if self.clock.utc_ms() is not None else 0,
-            "sample_period_ns": self._sample_clock.period_ns if self._sample_clock is not None else 0,
-            "samples": self._pipeline.sample_index & 0xFFFFFFFF,
-            "micropython": "%d.%d.%d" % implementation.version[:3],
-        }
-        if self._plan is not None:
-            status["plan_backward_s"] = self._plan.backward_ms // 1000
-            status["plan_steps"] = self._plan.backward_steps
-        return status
-
     async def _housekeeping(self):
         """Flush in time even while no samples come; log the battery; after a healthy minute forget crashes.
 
@@ -472,6 +411,8 @@ class Device:
         """
         healthy = trusted = self._safe
         battery_due_ms = 0
+        look_ms = self.clock.uptime_ms() + _BATTERY_LOOK_MS
+        empty_looks = 0
         while True:
             self._watchdog.feed()
             if self._safe and self._led:
@@ -480,12 +421,20 @@ class Device:
             self.logbook.flush_if_due()
             self.logbook.remove_erased()
             self.radio.tick()
-            if self._battery and self.clock.uptime_ms() >= battery_due_ms:
+            self.power.tick()
+            if self.clock.uptime_ms() >= battery_due_ms:
                 battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
-                battery_mv = self._battery_mv()
-                self.logbook.add_battery(battery_mv)
-                if _NO_BATTERY_MV < battery_mv < self.settings["low_battery_mv"]:
+                if self._is_below(self.note_battery(), "low_battery_mv"):
                     self._cue(self.clock.uptime_ms(), "low_battery")
+            if self.clock.uptime_ms() >= look_ms:
+                look_ms = self.clock.uptime_ms() + _BATTERY_LOOK_MS
+                # A buzz, or the radio, pulls the voltage down for a moment.
+                empty_looks = empty_looks + 1 if self._is_below(self._battery_mv(), "empty_battery_mv") else 0
+                if empty_looks >= _EMPTY_LOOKS and self.power.may_sleep():
+                    load_seldom("rest").shut_down(self)
+            if self._is_still() and self.power.may_sleep():
+                self._rests = False
+                load_seldom("rest").lie_still(self)
             self._follow_local_time()
             if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
                 machine.RTC().memory(b"")
@@ -499,7 +448,26 @@ class Device:
                 self.close()
                 machine.reset()
             if not trusted and self._measured_ms() >= _TRUSTED_AFTER_MS:
-                trusted = self._trust_application()
+                trusted = load_seldom("answers").trust_application(self)
+
+    def note_battery(self):
+        """Log the battery's voltage and what the states have cost so far; returns the voltage in mV, 0: unknown."""
+        battery_mv = self._battery_mv()
+        if self._battery:
+            spent = self.power.light_sleep_ms, self.power.radio_ms, self._cues.buzzed_ms
+            self.logbook.add_battery(battery_mv, *spent)
+        return battery_mv
+
+    def _is_below(self, battery_mv, setting):
+        return _NO_BATTERY_MV < battery_mv < self.settings[setting]
+
+    def _is_still(self):
+        """Whether the device has been taken off for so long that it may sleep deeply."""
+        after_min = self.settings["still_after_min"]
+        if not (self._rests and after_min and not self._sampler.failures):
+            return False
+        samples = _REST_AGAIN_SAMPLES if self._woken_by_timer else after_min * _SAMPLES_A_MINUTE
+        return self._wear.quiet_samples >= samples
 
     def _follow_local_time(self):
         """See whether a new day has begun, and whether these are quiet hours; while the clock is unset, neither."""
@@ -514,20 +482,6 @@ class Device:
     def _measured_ms(self):
         """For how long samples have come."""
         return self._pipeline.sample_index * 1_000_000 // self._rate_millihz if self._pipeline else 0
-
-    def _trust_application(self):
-        """True: /slots says that what runs here is the good application."""
-        from firmware import slots
-
-        failed = slots.read()[3]
-        try:
-            slots.confirm()
-        except OSError as full:
-            print("app: the application stays on trial:", full)
-            return False
-        if failed:
-            self.logbook.add_crash(1, b"update in slot %s was given up" % failed.encode())
-        return True
 
     async def run(self):
         """Run until a task fails; its exception passes through."""
@@ -564,6 +518,8 @@ def run(safe=False):
     """
     print("Retrostep %s on %s" % (VERSION, board.NAME))
     device = Device(safe)
+    # It has run for the only time, and its code takes more room than any other's.
+    delattr(Device, "__init__")
     gc.collect()
     gc.threshold(_COLLECT_EVERY_BYTES)
     try:

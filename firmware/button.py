@@ -17,6 +17,7 @@ class Button:
     """pin: machine.Pin with a pull-up, pressed = 0.
 
     on_presses(n): called once a gesture is over, n >= 1. on_hold(): called while the button is still held.
+    busy: a gesture is under way.
     """
 
     def __init__(self, pin, on_presses, on_hold):
@@ -24,9 +25,14 @@ class Button:
         self._on_presses = on_presses
         self._on_hold = on_hold
         self._edge = asyncio.ThreadSafeFlag()
+        self.busy = False
         pin.irq(self._on_edge, pin.IRQ_FALLING | pin.IRQ_RISING)
 
     def _on_edge(self, pin):
+        self._edge.set()
+
+    def wake(self):
+        """Look at the pin: its edge may have been missed."""
         self._edge.set()
 
     async def _until(self, level):
@@ -45,7 +51,9 @@ class Button:
     async def run(self):
         """Recognise gestures for ever."""
         while True:
+            self.busy = False
             await self._until(0)
+            self.busy = True
             presses = 0
             while await self._within(1, HOLD_MS):
                 presses += 1

@@ -8,14 +8,15 @@ each boot. UTC is uptime plus an offset that only an anchor sets: an unset clock
 class Clock:
     """ticks_us, ticks_diff: the functions of those names in module time (injected).
 
-    uptime_ms() must be called at least once in eight minutes; the housekeeping does so every second.
+    uptime_ms() must be called at least once in eight minutes; the housekeeping does so every second. uptime_ms: where
+    it begins; more than 0 leaves room for what was before the start.
     """
 
-    def __init__(self, ticks_us, ticks_diff):
+    def __init__(self, ticks_us, ticks_diff, uptime_ms=0):
         self._ticks_us = ticks_us
         self._ticks_diff = ticks_diff
         self._last_ticks = ticks_us()
-        self._uptime_ms = 0
+        self._uptime_ms = uptime_ms
         self._rest_us = 0
         self._utc_offset_ms = None
 

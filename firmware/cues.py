@@ -112,8 +112,8 @@ class CuePlayer:
 
     motor: has run(percent), stop() and standby(). They may raise OSError: then the light goes on alone, and the motor
     is tried again later. set_led(on), now_ms() (uptime), on_fault(kind, count) (told once, until it answers again):
-    functions. `strength`: %, 0 = no vibration. `hushed`: quiet hours, in which only answers, and what is
-    more urgent than they are, vibrate.
+    functions. `strength`: %, 0 = no vibration. `hushed`: quiet hours, in which only answers, and what is more urgent
+    than they are, vibrate. `buzzed_ms`: how long the motor has run.
     """
 
     def __init__(self, motor, set_led, now_ms, on_fault):
@@ -125,9 +125,10 @@ class CuePlayer:
         self.hushed = False
         # What plays, "" = nothing.
         self.playing = ""
+        self.buzzed_ms = 0
         self._at = self._due_ms = self._percent = 0
         self._buzzing = self._running = self._silent = False
-        self._retry_ms = 0
+        self._retry_ms = self._since_ms = 0
         self._waiting = []
         self._wake = asyncio.Event()
 
@@ -160,6 +161,11 @@ class CuePlayer:
             if self._running and not 0 <= wait_ms < _RETRY_STOP_MS:
                 wait_ms = _RETRY_STOP_MS
         return wait_ms
+
+    @property
+    def active(self):
+        """Whether motor or light are in use."""
+        return bool(self.playing) or self._running
 
     async def run(self):
         """Play for ever. Cancelling stops motor and LED."""
@@ -214,6 +220,10 @@ class CuePlayer:
         self._buzzing = on
         self._set_led(on)
         percent = self._percent if on else 0
+        if on and percent:
+            self._since_ms = now_ms
+        elif self._running:
+            self.buzzed_ms += now_ms - self._since_ms
         if percent or self._running:
             self._drive(percent, now_ms)
 

@@ -1,7 +1,16 @@
-"""What some presses of the button do: told in buzzes how many steps it were today, or vibration off and on.
+"""What presses of the button do.
 
 Loaded when the button is pressed, and not kept.
 """
+
+from micropython import const
+
+from firmware.gait import BACKWARD
+from firmware.link import protocol
+
+_TEST_PRESSES = const(2)
+_CALIBRATE_PRESSES = const(3)
+_SWITCH_CUES_PRESSES = const(5)
 
 
 def count_shape(count):
@@ -39,3 +48,28 @@ def switch_cues(cues, settings):
         settings.change("cues_off", off)
     except OSError as full:
         print("gestures: this holds until the next reset; it could not be stored:", full)
+
+
+def act(device, presses):
+    """The button was pressed so often in a row."""
+    device.power.note_press()
+    if device.imu is not None and device._link.mark(device.imu.next_index, presses):
+        # A host records: presses label the recording.
+        return
+    try:
+        if presses == _TEST_PRESSES:
+            device.walk_test(protocol.WALK_TEST_CANCEL if device.test else protocol.WALK_TEST_START)
+        elif presses == _CALIBRATE_PRESSES:
+            device.calibrate(protocol.CALIBRATE_START)
+        elif presses == _SWITCH_CUES_PRESSES:
+            switch_cues(device._cues, device.settings)
+        elif presses == 1 and device._clip_doubted:
+            device._confirm_clip()
+        elif presses == 1:
+            today = device.day_count.today(
+                device.clock.utc_ms() is not None, device.logbook.counts()[BACKWARD]
+            )
+            tell_count(device._cues, today)
+    except (ValueError, MemoryError) as refused:
+        print("app: %d presses are refused: %s" % (presses, refused))
+        device._cues.play("error")

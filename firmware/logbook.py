@@ -147,9 +147,12 @@ class Logbook:
         """Something about the gait worth telling (index into steplog.EVENTS), strength 0..100."""
         self._append(steplog.EVENT, steplog.encode_event(self._tag, uptime_ms, kind, strength))
 
-    def add_battery(self, battery_mv):
-        """The battery's voltage now; durable with the next flush."""
-        self._append(steplog.BATTERY, steplog.encode_battery(self._tag, self._uptime_ms(), battery_mv))
+    def add_battery(self, battery_mv, light_sleep_ms=0, radio_ms=0, motor_ms=0):
+        """The battery's voltage now, and how long light sleep, radio and motor have lasted in this boot."""
+        spent = light_sleep_ms, radio_ms, motor_ms
+        self._append(
+            steplog.BATTERY, steplog.encode_battery(self._tag, self._uptime_ms(), battery_mv, *spent)
+        )
 
     def add_crash(self, count, text):
         """The app crashed before this start, in the same way `count` times; text: the traceback, bytes."""

@@ -32,16 +32,18 @@ _PAUSES_MS = (100, 500, 2000, 10_000)
 
 
 class Sampler:
-    """make_imu(): returns a driver object (imu.py) or raises OSError, WrongPart.
+    """start_imu(): returns a driver object (imu.py) that samples, or raises OSError, WrongPart.
 
-    flag: asyncio.ThreadSafeFlag that the interrupt sets, or None. on_block(imu, count, looked_us): called for
+    flag: asyncio.ThreadSafeFlag that the interrupt sets, or None. nap(imu): sleeps until there is a block, if the CPU
+    may; True if it did. on_block(imu, count, looked_us): called for
     each block of samples. on_gap(): samples are missing from here on. on_fault(kind, count): see
     steplog.FAULTS. now_us: uptime function; looked_us: when the FIFO's newest sample was the newest.
     """
 
-    def __init__(self, make_imu, flag, on_block, on_gap, on_fault, now_us):
-        self._make_imu = make_imu
+    def __init__(self, start_imu, flag, nap, on_block, on_gap, on_fault, now_us):
+        self._start_imu = start_imu
         self._flag = flag
+        self._nap = nap
         self._on_block = on_block
         self._on_gap = on_gap
         self._on_fault = on_fault
@@ -61,8 +63,7 @@ class Sampler:
         """Sample for ever; returns only by cancellation."""
         while True:
             try:
-                imu = self._make_imu()
-                imu.start(imu.WATERMARK)
+                imu = self._start_imu()
             except WrongPart as wrong:
                 print("sampling:", wrong)
                 await self._retry(FAULT_WRONG_PART)
@@ -84,6 +85,10 @@ class Sampler:
         self.failures += 1
 
     async def _wait(self, imu):
+        # The others have their turn before the CPU sleeps.
+        await asyncio.sleep_ms(0)
+        if self._nap(imu):
+            return
         if self._flag is None:
             # At changing phases of the sensor: that shows the sample clock where they lie.
             self._turn = (self._turn + 3) % 10

@@ -9,7 +9,7 @@ from binascii import unhexlify
 from micropython import const
 
 from firmware import load_seldom
-from firmware.settings import SettingRefused
+from firmware.settings import SECRET, SettingRefused
 from firmware.steplog import PLACEMENTS
 
 
@@ -35,6 +35,10 @@ def _key(value):
 
 def _flag(value):
     return isinstance(value, bool)
+
+
+def _sleep(value):
+    return value in ("auto", "always", "never")
 
 
 def _time_of_day(value):
@@ -63,6 +67,9 @@ RULES = {
     "utc_offset_min": (0, -720, 840),
     "pace_per_min": (0, 40, 200, 0),
     "low_battery_mv": (3500, 2500, 4200, 0),
+    "empty_battery_mv": (3200, 2500, 4200, 0),
+    "sleep": ("auto", _sleep, "one of auto, always, never"),
+    "still_after_min": (3, 1, 240, 0),
     "radio_every_min": (0, 5, 1440, 0),
     "radio_after_walk_min": (5, 1, 240, 0),
     "step_length_mm": (0, 100, 1500, 0),
@@ -71,8 +78,6 @@ RULES = {
     "wifi": (None, _wifi, "null or an object as firmware/wifi.py says"),
     "update_key": (None, _key, "64 hex digits"),
 }
-# Never told to anybody: a host sees only whether they are set.
-SECRET = ("update_key", "wifi")
 # Set once: whoever may change a key has no need of it.
 ONCE = "update_key"
 # What is read once, when the app starts.

@@ -9,6 +9,9 @@
     utc_offset_min  local time minus UTC in minutes, -720..840
     pace_per_min    steps a minute of the metronome while walking backward, 40..200, or 0 = none
     low_battery_mv  the battery is called low below it, 2500..4200, or 0 = never
+    empty_battery_mv   the device switches itself off below it, 2500..4200, or 0 = never
+    sleep           "auto" | "always" | "never": whether the CPU sleeps while it has nothing to do, see power.py
+    still_after_min deep sleep after lying still for so many minutes, 1..240, or 0 = never
     plan            null, or the training plan: six whole numbers, see plan.py
     radio_every_min a window of the radio every so many minutes, 5..1440, or 0 = none
     radio_after_walk_min   a window after each walk that brings the walking to so many minutes, 1..240, or 0 = none
@@ -33,6 +36,8 @@ from journal import write_atomically
 from firmware import load_seldom
 
 PATH = "/settings.json"
+# Never told to anybody: a host sees only whether they are set.
+SECRET = ("update_key", "wifi")
 
 
 class SettingRefused(ValueError):
@@ -70,8 +75,7 @@ class Settings:
 
     def shown(self):
         """All settings as a host may see them: of the secret ones only whether they are set."""
-        secret = load_seldom("setting_rules").SECRET
-        return {name: value is not None if name in secret else value for name, value in self._values.items()}
+        return {name: value is not None if name in SECRET else value for name, value in self._values.items()}
 
     def waiting(self):
         """Names of the settings that were changed and count only after a restart."""

@@ -2,12 +2,14 @@
 
 import os
 import time
+from binascii import unhexlify
 
 import machine
 from micropython import const
 
 from firmware import boards, steplog
 from firmware.boards import board
+from firmware.gait.mounting import Mounting
 
 # Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
 _RESERVE_BYTES = const(131_072)
@@ -32,13 +34,50 @@ def reset_cause():
     return len(names)
 
 
+def woken():
+    """Whether the device lay in deep sleep."""
+    return machine.reset_cause() == machine.DEEPSLEEP_RESET
+
+
+def woken_by_timer():
+    """Whether it woke because its time was over, not because something moved."""
+    return woken() and machine.wake_reason() == machine.TIMER_WAKE
+
+
+def exists(path):
+    """Whether there is a file."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def mark(path, there):
+    """Make an empty file, or remove it; what can't be is printed."""
+    try:
+        if there:
+            open(path, "w").close()
+        elif exists(path):
+            os.remove(path)
+    except OSError as full:
+        print("app: %s is not kept: %s" % (path, full))
+
+
+def mounting_of(text):
+    """The stored calibration, or None: not calibrated, or not readable (said so, then treated the same)."""
+    if text is None:
+        return None
+    try:
+        return Mounting.unpack(unhexlify(text))
+    except ValueError as unreadable:
+        print("app: the stored mounting can't be used (%s); calibrate again" % unreadable)
+        return None
+
+
 def installed_model(placement):
     """The learned model (docs/training.md) for the waist; None: there is none, or it can't be used."""
-    try:
-        os.stat("/model.py")
-    except OSError:
-        return None
-    if placement != "waist":
+    if placement != "waist" or not exists("/model.py"):
         return None
     from firmware.installed_model import load
 
@@ -92,17 +131,14 @@ def recall_time(clock, logbook):
     uptime_ms = clock.uptime_ms()
     utc_s = time.mktime((date[0], date[1], date[2], date[4], date[5], date[6], 0, 0)) + _EPOCH_2000_S
     utc_ms = utc_s * 1000 + date[7] // 1000
-    asleep = machine.reset_cause() == machine.DEEPSLEEP_RESET
-    uncertainty_ms = _RTC_ASLEEP_MS if asleep else _RTC_AWAKE_MS
+    uncertainty_ms = _RTC_ASLEEP_MS if woken() else _RTC_AWAKE_MS
     clock.set_anchor(uptime_ms, utc_ms)
     logbook.add_anchor(uptime_ms, utc_ms, uncertainty_ms, steplog.SOURCE_DEVICE)
 
 
 def tell_crash(logbook):
     """Log the crash that came before this start, if there was one."""
-    try:
-        os.stat(_CRASH_LOG)
-    except OSError:
+    if not exists(_CRASH_LOG):
         return
     from firmware.crashes import take
 

@@ -22,7 +22,8 @@ of uptime; times of contacts are rounded before they are subtracted, so they do 
     ANCHOR   u16 boot tag, u48 uptime ms, u48 UTC ms since 1970, u16 uncertainty ms, u8 source
     FAULT    u16 boot tag, u32 cs, u8 kind, u32 count (samples lost, tries ...)
     EVENT    u16 boot tag, u32 cs, u8 kind, u8 strength 0..100
-    BATTERY  u16 boot tag, u32 cs, u16 mV
+    BATTERY  u16 boot tag, u32 cs, u16 mV, then what this boot has spent so far: u32 s in light sleep, u32 s of radio,
+             u32 ms of motor (may be missing)
     GAP      u16 boot tag, u32 cs, u32 first and u32 last sequence number that were dropped unsynced, u32 steps in
              them, u16 boot tag and u32 cs of the first of these steps, u16 boot tag and u32 cs of the last
     CRASH    u16 boot tag, u32 cs of the next start, u16 how often, UTF-8 traceback
@@ -110,6 +111,7 @@ ANCHOR_LAYOUT = "<HIHIHHB"
 FAULT_LAYOUT = "<HIBI"
 EVENT_LAYOUT = "<HIBB"
 BATTERY_LAYOUT = "<HIH"
+SPENT_LAYOUT = "<III"
 GAP_LAYOUT = "<HIIIIHIHI"
 CRASH_LAYOUT = "<HIH"
 BOOT_LAYOUT = "<BBBI"
@@ -180,9 +182,12 @@ def encode_event(boot_tag, uptime_ms, kind, strength):
     return struct.pack(EVENT_LAYOUT, boot_tag, _cs(uptime_ms), kind, strength)
 
 
-def encode_battery(boot_tag, uptime_ms, battery_mv):
-    """The battery's voltage at that time."""
-    return struct.pack(BATTERY_LAYOUT, boot_tag, _cs(uptime_ms), battery_mv)
+def encode_battery(boot_tag, uptime_ms, battery_mv, light_sleep_ms=0, radio_ms=0, motor_ms=0):
+    """The battery's voltage at that time, and how long light sleep, radio and motor have lasted in this boot."""
+    spent = light_sleep_ms // 1000, radio_ms // 1000, motor_ms
+    return struct.pack(BATTERY_LAYOUT, boot_tag, _cs(uptime_ms), battery_mv) + struct.pack(
+        SPENT_LAYOUT, *spent
+    )
 
 
 def encode_crash(boot_tag, uptime_ms, count, text):

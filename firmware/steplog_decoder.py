@@ -26,6 +26,7 @@ from firmware.steplog import (
     PLACEMENTS,
     RESET_CAUSES,
     SOURCES,
+    SPENT_LAYOUT,
     STABILITY_NONE_LEVEL,
     STEPS,
     STEPS_HEADER,
@@ -146,7 +147,12 @@ def _decode_event(payload):
 
 def _decode_battery(payload):
     boot_tag, at_cs, battery_mv = struct.unpack_from(BATTERY_LAYOUT, payload)
-    return {"kind": "battery", "boot_tag": boot_tag, "uptime_ms": at_cs * 10, "battery_mv": battery_mv}
+    found = {"kind": "battery", "boot_tag": boot_tag, "uptime_ms": at_cs * 10, "battery_mv": battery_mv}
+    at = struct.calcsize(BATTERY_LAYOUT)
+    if len(payload) >= at + struct.calcsize(SPENT_LAYOUT):
+        spent = struct.unpack_from(SPENT_LAYOUT, payload, at)
+        found["light_sleep_s"], found["radio_s"], found["motor_ms"] = spent
+    return found
 
 
 def _decode_gap(payload):

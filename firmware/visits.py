@@ -30,6 +30,11 @@ class Visits:
         self._task = None
         self._then = None
 
+    @property
+    def busy(self):
+        """Whether a visit is under way."""
+        return self._task is not None
+
     def end(self, then):
         """End the visit that is under way and call then() when it has ended; False if none is under way."""
         if self._task is None:

@@ -9,7 +9,8 @@ Limits: on a shelf in a moving car it counts as worn; worn by nobody but a chair
 
 from micropython import const
 
-_QUIET_BLOCKS = const(40)
+# Ten seconds.
+_QUIET_SAMPLES = const(1040)
 # Raw units: 5 mg and 0.3 deg/s.
 _QUIET_ACC = const(10)
 _QUIET_GYR = const(4)
@@ -17,12 +18,15 @@ _CHANNELS = const(6)
 
 
 class WearWatch:
-    """Remembers the range of the blocks' means since they were last disturbed."""
+    """Remembers the range of the blocks' means since they were last disturbed.
+
+    quiet_samples: how long that is.
+    """
 
     def __init__(self):
         self._low = [0] * _CHANNELS
         self._high = [0] * _CHANNELS
-        self._blocks = 0
+        self.quiet_samples = 0
 
     def process(self, samples, count):
         """Take a block as Pipeline.process does; True once when the device turns out to lie still."""
@@ -32,11 +36,12 @@ class WearWatch:
                 total += samples[at]
             mean = total // count
             low, high = min(mean, self._low[channel]), max(mean, self._high[channel])
-            if self._blocks and high - low <= (_QUIET_ACC if channel < 3 else _QUIET_GYR):
+            if self.quiet_samples and high - low <= (_QUIET_ACC if channel < 3 else _QUIET_GYR):
                 self._low[channel], self._high[channel] = low, high
                 continue
             # Disturbed: the watch begins anew with this block.
-            self._blocks = 0
+            self.quiet_samples = 0
             self._low[channel] = self._high[channel] = mean
-        self._blocks += 1
-        return self._blocks == _QUIET_BLOCKS
+        before = self.quiet_samples
+        self.quiet_samples += count
+        return before < _QUIET_SAMPLES <= self.quiet_samples

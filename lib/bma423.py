@@ -23,6 +23,7 @@ class Driver(BoschIMU):
     PART = "bma423"
     IDENTITY = (_CHIP_ID, 0x13)
     RATE_MILLIHZ = 100_000
+    FIFO_SAMPLES = 170
     FIFO_BYTES = 1024
     FIFO_WANTED = 0x40
     POWER_WANTED = 0x04

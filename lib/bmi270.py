@@ -40,6 +40,7 @@ class Driver(BoschIMU):
     PART = "bmi270"
     IDENTITY = (_CHIP_ID, 0x24)
     RATE_MILLIHZ = 100_000
+    FIFO_SAMPLES = 170
     FIFO_BYTES = 2048
     FIFO_WANTED = 0xC0
     POWER_WANTED = 0x06

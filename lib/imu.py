@@ -10,6 +10,8 @@
     service = __import__(imu.SERVICE) # what is needed seldom is a module of its own
     service.self_test(imu)            # the part's own self-test, lying still: "" or what is wrong
     service.wake_on_motion(imu, 60)   # no samples; the interrupt pin tells a jerk of so many mg
+    service.watch_for_motion(imu, 60) # where there is one: the same, but the FIFO goes on being filled
+    service.resume(imu)               # and after that: back to blocks, with what the FIFO holds
 
 `samples` is a preallocated array('h'), interleaved acc x y z, gyr x y z, whatever the part: 0.488 mg and 70 mdps a
 unit, saturating at the part's full scale (16 g and 2000 dps unless the driver says otherwise); a part without
@@ -17,7 +19,7 @@ gyroscope (HAS_GYROSCOPE false) gives zeros. `first_index` is the running number
 since start(); the sensor's own clock makes the samples, so the number, not the time of reading, tells when a
 sample was taken (sampleclock.py). `waiting` says how many more samples the FIFO held, `looked_us` is
 time.ticks_us() when the newest of all these was the newest. `period_ns` is the nominal time between two samples,
-RATE_MILLIHZ the nominal rate, WATERMARK the usual number of samples a block.
+RATE_MILLIHZ the nominal rate, WATERMARK the usual number of samples a block, FIFO_SAMPLES what the FIFO holds.
 
 A driver's module is named like its part and calls its class Driver. An overrun of the FIFO counts in `overruns`.
 OSError from the bus passes through, untouched, to the caller, who owns the retry policy.
@@ -46,6 +48,8 @@ class IMU:
     REST_REPEATS = False
     HAS_GYROSCOPE = True
     WATERMARK = 26
+    # How many samples its FIFO holds.
+    FIFO_SAMPLES: int
 
     def __init__(self, i2c, address, block_samples):
         self._i2c = i2c

@@ -41,6 +41,7 @@ class Driver(FrameIMU):
     PART = "lsm6ds3trc"
     IDENTITY = (_WHO_AM_I, 0x6A)
     RATE_MILLIHZ = 104_000
+    FIFO_SAMPLES = 341
     FIFO_DATA = _FIFO_DATA_OUT_L
     SERVICE = "lsm6ds_service"
     LAYOUT = (12, 6, 16384, 0, 16384, 1)

@@ -1,5 +1,8 @@
 """Self-test and wake-on-motion of the LSM6DSOX, LSM6DSO and LSM6DS3TR-C: their registers and limits are the same.
 
+The LSM6DS3TR-C has no finer threshold than 1/64 of the full scale, too coarse at the 16 g that walking needs: it
+can't watch for motion while it samples.
+
 Sources: ST data sheets DS12814, DS12140 and DocID030071 (mechanical characteristics: self-test output change);
 application notes AN5272 and AN5130 (procedures of self-test and wake-up).
 """
@@ -30,6 +33,9 @@ _INT1_WAKE_UP = const(0x20)
 _UG_PER_THRESHOLD = const(31_250)
 _UG_PER_LSB_4_G = const(122)
 _UDPS_PER_LSB = const(70_000)
+# WAKE_THS_W: 16 g / 256 a unit.
+_FINE_THRESHOLD = const(0x10)
+_UG_PER_FINE_THRESHOLD = const(62_500)
 _READINGS = const(5)
 
 
@@ -83,3 +89,25 @@ def wake_on_motion(imu, threshold_mg):
     imu._write(_TAP_CFG_OR_CFG2, _INTERRUPTS_ENABLE)
     imu._write(_MD1_CFG, _INT1_WAKE_UP)
     imu._write(_CTRL1_XL, _ODR_26_HZ_2_G)
+
+
+def watch_for_motion(imu, threshold_mg):
+    """As wake_on_motion (rounded to 63 mg), but both sensors go on filling the FIFO. LSM6DSOX and LSM6DSO only."""
+    if imu.PART != "lsm6dsox":
+        wake_on_motion(imu, threshold_mg)
+        return
+    imu._write(_INT1_CTRL, 0)
+    imu._write(_WAKE_UP_DUR, _FINE_THRESHOLD)
+    imu._write(_WAKE_UP_THS, max(1, min(63, threshold_mg * 1000 // _UG_PER_FINE_THRESHOLD)))
+    imu._write(_TAP_CFG_OR_CFG2, _INTERRUPTS_ENABLE)
+    imu._write(_MD1_CFG, _INT1_WAKE_UP)
+
+
+def resume(imu):
+    """Back to blocks after watch_for_motion(), even across a reset of the processor; False: it does not sample."""
+    if imu.PART != "lsm6dsox" or not imu.configured():
+        return False
+    imu._write(_MD1_CFG, 0)
+    imu._write(_TAP_CFG_OR_CFG2, 0)
+    imu.resume()
+    return True

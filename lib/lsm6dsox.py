@@ -57,20 +57,22 @@ _LAST_TS = const(2)
 _TS_SEEN = const(3)
 _SINCE_TS = const(4)
 _LOST = const(5)
-_STATE_SLOTS = const(6)
+_HELD_SLOT = const(6)
+_STATE_SLOTS = const(7)
 
 
 @micropython.viper
 def _unpack(words: ptr8, word_count: int, samples: ptr16, state: ptr32) -> int:
     """Sort tagged FIFO words into `samples`; return the number of complete samples.
 
-    A sample is complete when both its words (gyroscope tag 1, accelerometer tag 2) have come; half of one waits
-    for the next call. A time stamp (tag 4) follows every 32nd sample: more of its ticks than samples since the
-    one before means that samples were lost. Every value stays below 2^30, so loads need no sign extension.
+    A sample is complete when both its words (gyroscope tag 1, accelerometer tag 2) of one time slot have come; half
+    of one waits for the next call. A time stamp (tag 4) follows every 32nd sample: more of its ticks than samples
+    since the one before means that samples were lost. Every value stays below 2^30: loads need no sign extension.
     """
     count = 0
     have = state[0]
     since = state[4]
+    held_slot = state[6]
     if have != 0:
         held = state[1] * 6
         axis = 0
@@ -87,7 +89,8 @@ def _unpack(words: ptr8, word_count: int, samples: ptr16, state: ptr32) -> int:
             if tag == 1:
                 mask = 2
                 base += 3
-            if have & mask:
+            slot = (words[at] >> 1) & 3
+            if have != 0 and (have & mask or slot != held_slot):
                 # The partner never came (an overrun cut between the two): this word starts the sample anew.
                 have = 0
                 state[5] = state[5] + 1
@@ -95,6 +98,7 @@ def _unpack(words: ptr8, word_count: int, samples: ptr16, state: ptr32) -> int:
             samples[base + 1] = words[at + 3] | (words[at + 4] << 8)
             samples[base + 2] = words[at + 5] | (words[at + 6] << 8)
             have |= mask
+            held_slot = slot
             if have == 3:
                 have = 0
                 count += 1
@@ -113,6 +117,7 @@ def _unpack(words: ptr8, word_count: int, samples: ptr16, state: ptr32) -> int:
     state[0] = have
     state[1] = count
     state[4] = since
+    state[6] = held_slot
     return count
 
 
@@ -122,6 +127,7 @@ class Driver(IMU):
     PART = "lsm6dsox"
     IDENTITY = (_WHO_AM_I, _IDENTITY)
     RATE_MILLIHZ = 104_000
+    FIFO_SAMPLES = 250
     SERVICE = "lsm6ds_service"
 
     def __init__(self, i2c, address=0x6A, block_samples=64):
@@ -165,6 +171,16 @@ class Driver(IMU):
         self._write(_FIFO_CTRL4, _FIFO_CONTINUOUS_TS_DEC_32)
         state = self._state
         state[_HAVE] = state[_TS_SEEN] = state[_SINCE_TS] = state[_LOST] = self._lost = 0
+
+    def resume(self):
+        """Blocks again after somebody else used the interrupt pin; what the FIFO lost meanwhile is no overrun.
+
+        Raises OSError from the bus.
+        """
+        self.watermark = self.WATERMARK
+        self._write(_INT1_CTRL, _INT1_FIFO_TH)
+        # Reading the status clears the overrun that it latched.
+        self._i2c.readfrom_mem_into(self._address, _FIFO_STATUS1, self._status)
 
     def standby(self):
         """Both sensors to power-down. Raises OSError from the bus."""

@@ -42,6 +42,7 @@ class Driver(FrameIMU):
     PART = "mpu6050"
     IDENTITY = (_WHO_AM_I, 0x68)
     RATE_MILLIHZ = 100_000
+    FIFO_SAMPLES = 85
     FIFO_DATA = _FIFO_R_W
     SERVICE = "mpu_service"
     # 2048 LSB a g, 16.4 LSB a degree per second.

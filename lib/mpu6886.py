@@ -22,6 +22,7 @@ class Driver(mpu6050.Driver):
 
     PART = "mpu6886"
     IDENTITY = (_WHO_AM_I, 0x19)
+    FIFO_SAMPLES = 73
     LAYOUT = (14, 0, 16393, 8, 14272, 0)
     FIFO_WANTED = _FIFO_ACC_AND_GYR
 

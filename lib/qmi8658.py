@@ -55,6 +55,7 @@ class Driver(FrameIMU):
     PART = "qmi8658"
     IDENTITY = (_WHO_AM_I, 0x05)
     RATE_MILLIHZ = 112_100
+    FIFO_SAMPLES = 128
     FIFO_DATA = _FIFO_DATA
     SERVICE = "qmi8658_service"
     WATERMARK = 13

@@ -293,6 +293,7 @@ def make():
     global sample_clock
     imu = new()
     sample_clock = SampleClock(imu.period_ns)
+    imu.start(imu.WATERMARK)
     return imu
 def check(imu, count, looked_us):
     global taken, worst_us, jumps, last, checked
@@ -318,7 +319,7 @@ if board.IMU_INT_PIN is not None:
     pin = Pin(board.IMU_INT_PIN, Pin.IN)
     pin.irq(lambda pin: flag.set(), Pin.IRQ_RISING)
 async def main(seconds):
-    task = asyncio.create_task(Sampler(make, flag, check, gap, fault, clock.uptime_us).run())
+    task = asyncio.create_task(Sampler(make, flag, lambda imu: False, check, gap, fault, clock.uptime_us).run())
     await asyncio.sleep_ms(seconds * 1000)
     task.cancel()
 """

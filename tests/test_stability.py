@@ -294,7 +294,7 @@ def test_a_device_keeps_what_is_usual_in_stability_through_a_reset(calibrated_im
     image = shutil.copy(calibrated_image, tmp_path / "flash.img")
     recording = Walk(1).stand(2).walk("forward", steps=130).stand(4).recording()
     with VirtualBoard(image, walk=recording.samples, speed=0) as board:
-        board.advance(recording.duration_s + 35)
+        board.advance(recording.duration_s + 4)
     kept = flash_image.read(image, "/baseline.bin")
     track = Pipeline("waist", Mounting.clip(), baseline=kept)._tracker._walk.track
     assert track[stability._STEPS] >= 32
@@ -311,7 +311,7 @@ def test_a_device_keeps_what_is_usual_in_stability_through_a_reset(calibrated_im
     assert len(scores) > 100
     # Both are kept in sixths.
     assert all(abs(score - np.mean(scores)) <= 100 / 6 for score in bouts)
-    assert len(bouts) == 2
+    assert len(bouts) == 1
 
 
 def test_a_bout_has_the_mean_stability_of_its_own_steps():

@@ -93,7 +93,7 @@ _FIELDS = (
     "13 placement,14 calibrated B,15 forward_steps I,16 backward_steps I,17 sideways_steps I,"
     "18 unknown_steps I,19 sensor_faults I,20 write_failures I,21 log_bytes I,22 battery_mv H,"
     "23 clock_set B,24 sample_period_ns I,25 samples I,26 micropython,27 plan_backward_s I,"
-    "28 plan_steps I"
+    "28 plan_steps I,29 light_sleep_s I,30 radio_s I,31 motor_ms I,32 free_heap I"
 )
 
 

@@ -31,6 +31,7 @@ _BONDS = "/bonds.json"
 # Collecting often while modules load keeps what stays together, as in main.py.
 _COLLECT_EVERY_BYTES = const(4096)
 _MINUTE_MS = const(60_000)
+_DAY_MS = const(86_400_000)
 
 
 class Windows:
@@ -113,6 +114,15 @@ class Windows:
             # Those that could not be stored are kept.
             self._bonds = None
         return unload_radio()
+
+    @property
+    def busy(self):
+        """Whether Bluetooth or Wi-Fi is on, or about to be."""
+        return bool(self._radio and self._radio.busy) or bool(self._visits and self._visits.busy)
+
+    def open_soon(self):
+        """A window by itself, at the next look."""
+        self._window_ms = -_DAY_MS
 
     def open_pairing(self):
         """Let one host pair for a minute: the button was held, or a host that is trusted asks for it."""

@@ -16,9 +16,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from retrostep import cable
+from retrostep import cable, energy
 from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
 from retrostep.commands.mqtt import publish_all
+from retrostep.commands.power import hours_text
 from retrostep.commands.reading import DB
 from retrostep.link import CalibrationFailed, CalibrationState, Link, Refused, protocol
 from retrostep.radio import SCAN_S
@@ -96,6 +97,10 @@ def register(app: typer.Typer) -> None:
         console = Console()
         if device:
             console.print(status_table(device))
+            spent = energy.residency_of_status(device)
+            if spent:
+                hours = hours_text(energy.hours_per_charge(spent))
+                console.print(f"{energy.CAPACITY_MAH:.0f} mAh last {hours} like that (`retrostep power`)\n")
         table = Table(title=f"Database {escape(str(path))}", title_justify="left")
         for column in ("device", "board", "firmware", "records"):
             table.add_column(column)

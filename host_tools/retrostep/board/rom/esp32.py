@@ -12,8 +12,9 @@ def wake_on_ext0(pin, level):
 
 
 def wake_on_ext1(pins, level):
-    """Wake when any of `pins` is high, or all are low. None ends it."""
-    board.wake_ext1 = None if pins is None else (tuple([pin._net for pin in pins]), bool(level))
+    """Wake when any of `pins` is high, or all are low. An empty tuple ends it, None leaves the pins as they are."""
+    if pins is not None:
+        board.wake_ext1 = (tuple([pin._net for pin in pins]), bool(level)) if len(pins) else None
 
 
 def wake_on_touch(wake):

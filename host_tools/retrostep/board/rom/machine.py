@@ -500,6 +500,11 @@ def deepsleep(time_ms=0):
 
 
 def lightsleep(time_ms=0):
+    if any(pwm._duty_u16 for pwm in PWM._running.values()):
+        # Its clock stops: the pin stays as it happens to be.
+        channel.send(
+            {"event": "misuse", "us": clock.now_us, "chip": "esp32", "what": "light sleep while a PWM runs"}
+        )
     board.light_sleep(time_ms)
 
 
