@@ -87,6 +87,15 @@ def calibrate(device, action):
     return bytes((calibration.state, min(calibration.steps, 255), quality)) + calibration.reason.encode()
 
 
+def follow_calibration(device):
+    """The calibration's state has changed: tell the wearer; keep and use a result."""
+    calibration = device._calibration
+    if calibration.mounting is not None:
+        device._trust_clip(calibration.mounting)
+        device._renew_pipeline()
+    device._cues.play(calibration.cue)
+
+
 def keep_time(device):
     """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
     utc_s, ms = divmod(device.clock.utc_ms(), 1000)

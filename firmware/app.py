@@ -205,14 +205,6 @@ class Device:
         if self._safe or self._sampler.failures:
             raise ValueError("nothing is measured: safe mode, or the sensor fails; restart the device")
 
-    def _follow_calibration(self):
-        """The calibration's state has changed: tell the wearer; keep and use a result."""
-        calibration = self._calibration
-        if calibration.mounting is not None:
-            self._trust_clip(calibration.mounting)
-            self._renew_pipeline()
-        self._cues.play(calibration.cue)
-
     def _renew_pipeline(self):
         """Settle what is known and begin anew with the mounting there is now."""
         if self.test is not None:
@@ -291,7 +283,7 @@ class Device:
         self._link.raw_block(imu.first_index, imu.samples, count)
         calibration = self._calibration
         if calibration and calibration.active and calibration.process(imu.samples, count):
-            self._follow_calibration()
+            load_seldom("answers").follow_calibration(self)
         if self._wear.process(imu.samples, count) and self._pipeline.doubt_clip():
             # Taken off: when walking begins again, the wearer is asked whether it sits as it did.
             self._doubt_clip(True)
