@@ -7,6 +7,9 @@ A sensor on a table shows only its noise, which the mean of a block (26 samples)
 Limits: on a shelf in a moving car it counts as worn; worn by nobody but a chair that is sat on, too.
 """
 
+from array import array
+
+import micropython
 from micropython import const
 
 # Ten seconds.
@@ -17,6 +20,21 @@ _QUIET_GYR = const(4)
 _CHANNELS = const(6)
 
 
+@micropython.viper
+def _add_up(samples: ptr16, count: int, sums: ptr32):
+    """The sum of each channel of a block; it fits 32 bits for any FIFO."""
+    end = count * 6
+    channel = 0
+    while channel < 6:
+        total = 0
+        at = channel
+        while at < end:
+            total += (int(samples[at]) ^ 0x8000) - 0x8000
+            at += 6
+        sums[channel] = total
+        channel += 1
+
+
 class WearWatch:
     """Remembers the range of the blocks' means since they were last disturbed.
 
@@ -24,17 +42,17 @@ class WearWatch:
     """
 
     def __init__(self):
+        self._sums = array("i", [0] * _CHANNELS)
         self._low = [0] * _CHANNELS
         self._high = [0] * _CHANNELS
         self.quiet_samples = 0
 
     def process(self, samples, count):
         """Take a block as Pipeline.process does; True once when the device turns out to lie still."""
+        sums = self._sums
+        _add_up(samples, count, sums)
         for channel in range(_CHANNELS):
-            total = 0
-            for at in range(channel, _CHANNELS * count, _CHANNELS):
-                total += samples[at]
-            mean = total // count
+            mean = sums[channel] // count
             low, high = min(mean, self._low[channel]), max(mean, self._high[channel])
             if self.quiet_samples and high - low <= (_QUIET_ACC if channel < 3 else _QUIET_GYR):
                 self._low[channel], self._high[channel] = low, high

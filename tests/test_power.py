@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from array import array
 
 import numpy as np
 import pytest
 
 from firmware import steplog_decoder
 from firmware.gait.mounting import Mounting
+from firmware.wear import WearWatch
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.device_tree import device_root
 from retrostep.flash import installed_files
@@ -142,6 +144,26 @@ def test_idle_blocks_are_as_long_as_the_fifo_allows_and_the_first_step_after_the
     # Standing still again may count as one more.
     assert found[20:] in ([], ["unknown"])
     assert not [record for record in records(image) if record["kind"] == "fault"]
+
+
+def worn_for(samples, block):
+    """After how many samples the watch says that the device was taken off; None: never."""
+    watch = WearWatch()
+    for at in range(0, len(samples) - block + 1, block):
+        if watch.process(array("h", samples[at : at + block].tobytes()), block):
+            return at + block
+    return None
+
+
+@pytest.mark.parametrize("block", [26, 64])
+def test_lying_still_is_told_from_breathing_whatever_the_blocks(block):
+    noise = np.random.default_rng(2)
+    lying = np.tile(np.array([-300, 20, 2010, -5, 3, 0], np.int16), (3_000, 1))
+    lying = lying + noise.integers(-6, 7, lying.shape).astype(np.int16)
+    assert 1_040 <= worn_for(lying, block) < 1_040 + block
+    breathing = lying.copy()
+    breathing[:, 0] += (30 * np.sin(np.arange(3_000) / 104 * 1.5)).astype(np.int16)
+    assert worn_for(breathing, block) is None
 
 
 # A start that takes as long as one on a real chip may.
