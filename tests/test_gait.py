@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware.gait import clip, direction, resample, signals, stability, walk
+from firmware.gait import clip, direction, pipeline, resample, shoe, shoe_stance, signals, stability, walk
 from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline
@@ -110,9 +110,14 @@ def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
     assert (walk._FORWARD, walk._UNKNOWN) == (FORWARD, UNKNOWN)
     assert (direction.FORWARD, direction.BACKWARD, direction.UNKNOWN) == (FORWARD, BACKWARD, UNKNOWN)
     assert walk._DIRECTION_SHIFT == direction._DIRECTION_SHIFT
-    assert (signals._SHIFT, signals._RATE) == (resample._SHIFT, resample._RATE)
-    assert (signals._TAKEN, signals._FILLED) == (resample._TAKEN, resample._FILLED)
-    assert signals._GRAVITY == resample.STATE_WORDS
+    for other in (shoe_stance, signals):
+        assert (other._SHIFT, other._RATE) == (resample._SHIFT, resample._RATE)
+        assert (other._TAKEN, other._FILLED) == (resample._TAKEN, resample._FILLED)
+    assert signals._GRAVITY == shoe_stance._INDEX == resample.STATE_WORDS
+    assert pipeline._USED_UP == signals._USED_UP
+    assert pipeline._NO_SCORE << pipeline._SCORE_SHIFT == shoe._NO_SCORE
+    assert (pipeline._NO_SCORE, pipeline._SCORE_SHIFT) == (direction.NO_SCORE, direction.SCORE_SHIFT)
+    assert (walk._NO_SCORE, walk._SCORE_SHIFT) == (direction.NO_SCORE, direction.SCORE_SHIFT)
     assert walk._CLIP == stability.BEHIND_TRACK + stability.STABILITY_WORDS
     assert (walk.MOVED, walk.DRIFTED) == (clip._MOVED_NOW, clip._DRIFTED)
     assert stability.BEHIND_TRACK == walk._TOTAL + walk._STEP_WORDS

@@ -10,7 +10,8 @@ from test_gait import BLOCK, run, trace, trace_in_32_bits, words
 from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN, Pipeline
-from firmware.gait.shoe_stance import StanceFinder
+from firmware.gait.resample import Resampler
+from firmware.gait.shoe_stance import StanceFinder, take_samples
 from firmware.gait.shoe_strapdown import Strapdown
 from retrostep.recording import ACC_LSB_G, GYR_LSB_DPS, Recording
 from retrostep.walker import Walk
@@ -237,10 +238,10 @@ def flight(way_mm: tuple[float, float, float], swing_s: float, pitch_deg: float,
 @pytest.mark.parametrize("offset_dps", [0, 8])
 def test_the_strapdown_finds_length_and_direction_of_a_known_way(way_mm, offset_dps):
     samples = flight(way_mm, 0.7, 50, offset_dps)
-    stances, strapdown = StanceFinder(), Strapdown()
+    stances, strapdown = StanceFinder(Resampler(104000)), Strapdown()
     frames = len(samples) // 6 // 13
     for k in range(frames):
-        stances.feed(samples[k * 78 : (k + 1) * 78], 13)
+        take_samples(samples[k * 78 : (k + 1) * 78], 13, 0, stances.words, stances.arrays)
     up = array("i", (0, 0, 0))
     stances.up(29, up)
     strapdown.run(stances, 29, frames * 13 - 1, up)

@@ -15,7 +15,7 @@ from array import array
 from fixedpoint import ONE_Q14, isqrt, percent_of_root, percent_of_roots, unit_q14
 
 from firmware.gait.mounting import Mounting
-from firmware.gait.resample import FRAME, Resampler
+from firmware.gait.resample import Resampler
 from firmware.gait.signals import (
     FORWARD_ACC,
     LEFT_ACC,
@@ -53,8 +53,7 @@ class Calibrator:
     QUALITY_MIN = 40
 
     def __init__(self, rate_millihz=104000, placement="waist"):
-        self._resampler = Resampler(rate_millihz)
-        self._front = FrontEnd(self._resampler)
+        self._front = FrontEnd(Resampler(rate_millihz))
         self._front.attend(self._look, None, None)
         self._walk = Walk(self._front)
         self._detector = StepDetector(self._front, self._walk)
@@ -63,7 +62,7 @@ class Calibrator:
         if placement == "shoe":
             from firmware.gait.shoe import StrideTracker
 
-            self._tracker = StrideTracker(strides=self._strides)
+            self._tracker = StrideTracker(Resampler(rate_millihz), strides=self._strides)
         self.steps_min = self.STRIDES_MIN if self._tracker else self.STEPS_MIN
         self.steps = 0
         self.reason = "no steps yet: walk ten steps straight ahead"
@@ -74,10 +73,10 @@ class Calibrator:
 
     def process(self, samples, count):
         if self._tracker:
-            while self._resampler.take(samples, count):
-                self._tracker.feed(self._resampler.frame, FRAME)
-                while self._strides:
-                    self._learn_stride(*self._strides.pop())
+            while self._tracker.advance(samples, count):
+                pass
+            while self._strides:
+                self._learn_stride(*self._strides.pop())
             return
         self._front.advance(samples, count)
 

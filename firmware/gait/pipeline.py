@@ -26,7 +26,8 @@ PLACEMENTS = ("waist", "shoe", "pocket")
 # confidence is 0 .. 100; stability is 0 .. 100 or None where it is not known.
 Step = namedtuple("Step", ("contact_index", "decided_index", "direction", "confidence", "stability"))
 
-_NONE = ()
+# As in signals.py.
+_USED_UP = const(1 << 20)
 # A step's verdict in a word, as in direction.py.
 _DIRECTION_SHIFT = const(7)
 _SCORE_SHIFT = const(9)
@@ -68,7 +69,10 @@ class Pipeline:
             if model:
                 self.model_id += "+" + model.name
             self._tracker = TrunkTracker(self._resampler, self._settle, mounting, in_pocket, model, baseline)
-        self._advance = self._tracker.advance
+        self._kernel = self._tracker.kernel
+        self._words = self._tracker.words
+        self._arrays = self._tracker.arrays
+        self._see_to = self._tracker.see_to
         self._noticed = self._tracker.events
         self._steps = []
         self._events = []
@@ -78,13 +82,21 @@ class Pipeline:
     def process(self, samples, count):
         """Take `count` samples. Allocates nothing unless a peak is found."""
         self.sample_index += count
-        while self._advance(samples, count):
-            self._report()
+        while True:
+            what = self._kernel(samples, count, 0, self._words, self._arrays)
+            if not what:
+                return
+            if what & _USED_UP:
+                # There may be settled steps, nothing else.
+                self._see_to(what - _USED_UP)
+                return
+            if self._see_to(what):
+                self._report()
 
     def take_steps(self):
         """The steps settled since the last call, in order of contact."""
         if not self._steps:
-            return _NONE
+            return ()
         steps = self._steps
         self._steps = []
         return steps
@@ -92,7 +104,7 @@ class Pipeline:
     def take_events(self):
         """Events (index, kind, detail) since the last call, in the order in which they became known."""
         if not self._events:
-            return _NONE
+            return ()
         events = self._events[:]
         self._events.clear()
         return events

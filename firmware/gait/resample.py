@@ -28,11 +28,11 @@ STATE_WORDS = _PREVIOUS + CHANNELS
 
 
 @micropython.viper
-def next_frame(state: ptr32, samples: ptr16, frame: ptr16, count: int, copy: int) -> int:
+def next_frame(state: ptr32, samples: ptr16, frame: ptr16, count: int) -> int:
     """Take samples from state[TAKEN] on until they or the frame's room run out; 1 if the frame is full.
 
-    A frame that was full counts as empty. 0: the samples are used up; the next call begins with new ones. Unless
-    asked to copy, 2: the frame lies in the samples, as the last 13 taken.
+    A frame that was full counts as empty. 0: the samples are used up; the next call begins with new ones. 2: there is
+    nothing to resample, and the frame lies in the samples, as the last 13 taken.
     """
     rate = state[1]
     phase = state[2]
@@ -48,7 +48,7 @@ def next_frame(state: ptr32, samples: ptr16, frame: ptr16, count: int, copy: int
             take = count - taken
         state[4] = filled + take
         state[3] = taken + take
-        if take == 13 and copy == 0:
+        if take == 13:
             return 2
         to = filled * 6
         at = taken * 6
@@ -94,10 +94,7 @@ def next_frame(state: ptr32, samples: ptr16, frame: ptr16, count: int, copy: int
 
 
 class Resampler:
-    """Cuts a stream of samples into frames at 104 Hz.
-
-        while resampler.take(samples, count):        # resampler.frame holds FRAME samples
-            ...
+    """What it takes to cut a stream of samples into frames at 104 Hz: `state` and `frame` for next_frame().
 
     What does not fill a frame waits; `rest()` makes it available at the end of a recording.
     """
@@ -125,10 +122,6 @@ class Resampler:
         state[_RATE] = self.rate_millihz
         state[_PHASE] = RATE_MILLIHZ
         state[_TAKEN] = state[_FILLED] = state[_PRIMED] = 0
-
-    def take(self, samples, count):
-        """Whether `frame` could be filled. Call it with the same samples until it could not."""
-        return next_frame(self.state, samples, self.frame, count, 1)
 
     def rest(self):
         """How many samples wait in `frame`, which then counts as empty."""

@@ -28,8 +28,7 @@ from array import array
 from micropython import const
 
 from firmware.gait import UNKNOWN
-from firmware.gait.resample import FRAME
-from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, SWING_WORDS, StanceFinder
+from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, StanceFinder, take_samples
 from firmware.gait.shoe_strapdown import Strapdown
 from firmware.gait.shoe_toe import Stride, Toe
 from firmware.gait.shoe_vectors import blend, dot
@@ -53,16 +52,17 @@ class StrideTracker:
     """mounting: its forward axis is the toe's; None: it is unknown, see shoe_toe.py.
 
     strides: a list to which (where the stride went, level, Q14; up, Q14), in the clip's axes at its start,
-    is appended for each stride but a pivot, for calibration; None: nobody wants them. resampler, on_step: not
-    needed for that.
+    is appended for each stride but a pivot, for calibration; None: nobody wants them. on_step: not needed for that.
+    What pipeline.py asks for: `kernel`, its `words` and `arrays`, see_to().
     """
 
-    def __init__(self, resampler=None, on_step=None, mounting=None, strides=None):
+    def __init__(self, resampler, on_step=None, mounting=None, strides=None):
         self._on_step = on_step
         self.events = []
         self._strides = strides
-        self._resampler = resampler
-        self._stances = StanceFinder()
+        self._stances = StanceFinder(resampler)
+        self.kernel = take_samples
+        self.words, self.arrays = self._stances.words, self._stances.arrays
         self._strapdown = Strapdown()
         self._mounting = mounting
         self._waiting = []
@@ -88,24 +88,37 @@ class StrideTracker:
 
     def advance(self, samples, count):
         """Take samples. True: look at `events` and `walking`, then call again with the same samples."""
-        resampler = self._resampler
-        while resampler.take(samples, count):
-            walking = self.walking
-            self.feed(resampler.frame, FRAME)
-            if self.events or self.walking is not walking:
+        while take_samples(samples, count, 0, self.words, self.arrays):
+            if self.see_to(1):
                 return True
         return False
 
     def feed(self, frame, count):
-        self._index += count
-        found = self._stances.feed(frame, count)
-        if found:
-            for at in range(0, found * SWING_WORDS, SWING_WORDS):
-                self._swing(*self._stances.swings[at : at + SWING_WORDS])
+        """Take `count` samples at 104 Hz, resampled already."""
+        if take_samples(frame, count, 1, self.words, self.arrays):
+            self.see_to(1)
+
+    def see_to(self, _):
+        """Look at what take_samples() paused at. True: `events` or `walking` may be new."""
+        walking = self.walking
+        stances = self._stances
+        self._index = stances.index
+        found, swings = stances.swings
+        for at in range(0, found, 4):
+            self._swing(*swings[at : at + 4])
         if self._waiting:
             self._settle()
-        if self.walking and self._index - self._last > _PAIR_SAMPLES:
-            self.walking = False
+        wake = None
+        if self.walking:
+            wake = self._last + _PAIR_SAMPLES + 1
+            if self._index >= wake:
+                self.walking = False
+                wake = None
+        if self._waiting:
+            waits = self._waiting[0].contact + _PAIR_SAMPLES + 1
+            wake = waits if wake is None else min(wake, waits)
+        stances.wake_at(wake)
+        return self.walking is not walking or len(self.events) > 0
 
     def finish(self):
         """No more samples follow these."""

@@ -1,9 +1,9 @@
 """Stances and swings of one foot.
 
-Input: frames of 6-channel samples at 104 Hz. `StanceFinder.feed` keeps them in a ring of RING_SAMPLES,
-says how many swings ended within the frame, and leaves in `swings` SWING_WORDS for each: the last still
-sample before, the first after that counts as still, the peak rate (units of four LSB, 0.28 deg/s), 1 if the
-foot was running.
+Input: blocks of 6-channel samples. `take_samples` keeps them, brought to 104 Hz, in a ring of RING_SAMPLES, and
+pauses where a swing ended within a frame, or where it is to wake. `StanceFinder.swings` then has for each swing the
+last still sample before, the first after that counts as still, the peak rate (units of four LSB, 0.28 deg/s), 1 if
+the foot was running.
 
 - Still: over 8 samples the mean rate is below 12 % of the swing's peak (at least 30, at most 90 deg/s), the
   spread of |acc| below 0.12 g, its mean within 0.25 g of 1 g. Near 1 g, |acc| is read from its square: d|a|
@@ -24,8 +24,9 @@ foot was running.
 from array import array
 
 import micropython
-from fixedpoint import WORD_SHIFT
 from micropython import const
+
+from firmware.gait.resample import next_frame
 
 RING_SAMPLES = 512
 CHANNELS = 6
@@ -35,48 +36,68 @@ USUAL_PEAK_MAX = 3571  # 1,000 deg/s
 STRIDE_SAMPLES_MIN, STRIDE_SAMPLES_MAX = 21, 260  # 0.2 and 2.5 s
 LANDING_SAMPLES = 35
 
-SWING_WORDS = 4
+_SWING_WORDS = const(4)
 # More cannot end within a frame of 13 samples.
 _SWINGS_MAX = const(2)
+_NEVER = const(1073741823)
 
-# Words of the state that Python touches; the last 16 are 8 x acc^2 and 8 x |rate|.
+# Words of the state, behind those of the resampler.
 _SHIFT = const(0)
-_USUAL = const(5)
-_SWINGING = const(6)
-_START = const(7)
-_PEAK = const(8)
-_RUN = const(9)
-_BIAS = const(12)
-_BIAS_KNOWN = const(15)
-_LOWEST = const(17)
-_WORDS = const(35)
+_RATE = const(1)
+_TAKEN = const(3)
+_FILLED = const(4)
+_INDEX = const(12)
+# Over the window, sums of acc^2, of its square and of |rate|; the usual peak.
+_TOTAL = const(13)
+_SQUARES = const(14)
+_RATES = const(15)
+_USUAL = const(16)
+# Whether the foot swings, where the swing began, its peak; still samples in a row; last still sample + 1, or 0.
+_SWINGING = const(17)
+_START = const(18)
+_PEAK = const(19)
+_RUN = const(20)
+_STILL = const(21)
+_SLOT = const(22)
+# The gyroscope's offset, x y z, and whether it is known.
+_BIAS = const(23)
+_BIAS_KNOWN = const(26)
+# Mean of |acc^2 - 1| (x 128); lowest sum of |rate| in this swing and where.
+_SHAKEN = const(27)
+_LOWEST = const(28)
+_LOWEST_AT = const(29)
+_WAKE = const(30)
+_FOUND = const(31)
+_SWINGS = const(32)
+# acc^2 of the last 8 samples, then |rate|.
+_WINDOW = const(40)
+_WORDS = const(56)
 _NO_RATE = const(1 << 20)
 
 
 @micropython.viper
-def _watch(state: ptr32, frame: ptr16, ring: ptr16, swings: ptr32, count: int) -> int:
-    """Keep the samples, follow swings and stances, move the gyroscope's offset. How many swings ended.
+def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
+    """Keep the samples, follow swings and stances, move the gyroscope's offset. 0: samples used up; 1: there is news.
 
-    state: sign shift, index, sum and sum of squares of acc^2, sum of |rate|, usual peak, swinging?, where
-    the swing began, its peak, still samples in a row, last still sample + 1 or 0, place in the window,
-    gyroscope offset x y z and whether it is known, mean of |acc^2 - 1| (x 128), lowest sum of |rate| in
-    this swing and where.
+    p: the samples, a: how many, b: 1 if they are a frame, cut already. arrays: a tuple of the resampler's frame and
+    the ring. p, a and b serve the loops, too: viper keeps a function's first three names, and no others, in
+    registers.
     """
-    sh = state[0]
-    index = state[1]
-    total = state[2]
-    squares = state[3]
-    rates = state[4]
-    usual = state[5]
-    slot = state[11]
-    bias_x = (state[12] << sh) >> sh
-    bias_y = (state[13] << sh) >> sh
-    bias_z = (state[14] << sh) >> sh
-    shaken = state[16]
-    swinging = state[6]
-    peak = state[8]
-    lowest = state[17]
-    found = 0
+    samples = p
+    whole = a
+    cut = b
+    ring = ptr16(arrays[1])
+    sh = state[_SHIFT]
+    index = state[_INDEX]
+    total = state[_TOTAL]
+    squares = state[_SQUARES]
+    rates = state[_RATES]
+    usual = state[_USUAL]
+    slot = state[_SLOT]
+    shaken = state[_SHAKEN]
+    swinging = state[_SWINGING]
+    peak = state[_PEAK]
+    lowest = state[_LOWEST]
     swing_rate = usual >> 2
     if swing_rate < 214:
         swing_rate = 214
@@ -89,168 +110,229 @@ def _watch(state: ptr32, frame: ptr16, ring: ptr16, swings: ptr32, count: int) -
         usual_still = 856
     if usual_still > 2568:
         usual_still = 2568
-    still_rates = usual_still
-    if swinging and peak > usual:
-        still_rates = peak * 96 // 100
-        if still_rates < usual_still:
-            still_rates = usual_still
-        if still_rates > 2568:
-            still_rates = 2568
-    at = 0
-    for _ in range(count):
-        place = (index & 511) * 6
-        x = int(frame[at])
-        y = int(frame[at + 1])
-        z = int(frame[at + 2])
-        ring[place] = x
-        ring[place + 1] = y
-        ring[place + 2] = z
-        x = ((x ^ 0x8000) - 0x8000) >> 2
-        y = ((y ^ 0x8000) - 0x8000) >> 2
-        z = ((z ^ 0x8000) - 0x8000) >> 2
-        # 1 g is 512; beyond 2 g nothing is still.
-        acc = (x * x + y * y + z * z) >> 9
-        if acc > 2047:
-            acc = 2047
-        x = int(frame[at + 3])
-        y = int(frame[at + 4])
-        z = int(frame[at + 5])
-        at += 6
-        ring[place + 3] = x
-        ring[place + 4] = y
-        ring[place + 5] = z
-        x = ((x ^ 0x8000) - 0x8000 - bias_x) >> 2
-        y = ((y ^ 0x8000) - 0x8000 - bias_y) >> 2
-        z = ((z ^ 0x8000) - 0x8000 - bias_z) >> 2
-        if x < 0:
-            x = 0 - x
-        if y < 0:
-            y = 0 - y
-        if z < 0:
-            z = 0 - z
-        # The length to 1 %: a guess between the largest and the sum, and one Newton step.
-        rate = x
-        if y > rate:
-            rate = y
-        if z > rate:
-            rate = z
-        rate += (x + y + z - rate) >> 2
-        if rate:
-            rate = (rate + (x * x + y * y + z * z) // rate) >> 1
-        old = state[19 + slot]
-        state[19 + slot] = acc
-        total += acc - old
-        squares += (acc - old) * (acc + old)
-        rates += rate - state[27 + slot]
-        state[27 + slot] = rate
-        slot = (slot + 1) & 7
-        acc -= 512
-        if acc < 0:
-            acc = 0 - acc
-        shaken += acc - (shaken >> 7)
-        if rate > peak and swinging:
-            peak = rate
-            if peak > usual:
-                still_rates = peak * 96 // 100
-                if still_rates < usual_still:
-                    still_rates = usual_still
-                if still_rates > 2568:
-                    still_rates = 2568
-        still = 0
-        if rates < still_rates:
-            mean = total >> 3
-            # 15100: twice 0.12 g; the spread may exceed its square by what the mean's rounding adds.
-            if mean > 288 and mean < 800 and (squares >> 3) - mean * mean < 15100 + mean:
-                still = 1
-        if swinging:
-            if rates < lowest:
-                lowest = rates
-                state[18] = index
-            if still:
-                still = state[9] + 1
-            state[9] = still
-            if still >= 3:
-                if peak > stride_rate and index - state[7] >= 21 and found < 2:
-                    swings[4 * found] = state[7]
-                    swings[4 * found + 1] = index
-                    swings[4 * found + 2] = peak
-                    swings[4 * found + 3] = 0
-                    found += 1
-                swinging = 0
-                state[10] = index + 1
-                still_rates = usual_still
-            elif index - state[7] > 260:
-                swinging = 0
-                state[10] = 0
-                still_rates = usual_still
-            elif (
-                shaken > 98304
-                and rates > lowest * 2
-                and lowest < peak * 176 // 100
-                and state[18] - state[7] >= 42
-            ):
-                if found < 2:
-                    swings[4 * found] = state[7]
-                    swings[4 * found + 1] = state[18]
-                    swings[4 * found + 2] = peak
-                    swings[4 * found + 3] = 1
-                    found += 1
-                state[7] = state[18]
-                peak = rate
-                lowest = rates
-                state[18] = index
-        else:
-            at_rest = still and (rates < 572 or state[10] == 0)
-            if at_rest or (shaken > 98304 and rates < usual * 176 // 100):
-                state[10] = index + 1
-            if rate > swing_rate and state[10] > 0:
-                swinging = 1
-                state[7] = state[10] - 1
-                peak = rate
-                state[9] = 0
-                lowest = 1 << 20
-        index += 1
-    state[1] = index
-    state[2] = total
-    state[3] = squares
-    state[4] = rates
-    state[6] = swinging
-    state[8] = peak
-    state[11] = slot
-    state[16] = shaken
-    state[17] = lowest
-    # The gyroscope's offset; a foot that turns by 45 deg/s at the end of the frame is spared the search.
-    if rates < 1284:
-        quiet = 1
-        for c in range(3):
-            low = 32767
-            high = -32768
-            at = 3 + c
-            for _ in range(count):
-                value = (int(frame[at]) ^ 0x8000) - 0x8000
-                at += 6
-                if value < low:
-                    low = value
-                if value > high:
-                    high = value
-            if high - low > 86 or high > 329 or low < -329:
-                quiet = 0
+    # Where nothing is to be resampled and no rest waits frames lie in the samples.
+    where = 0
+    if state[_RATE] == 104000 and state[_FILLED] % 13 == 0:
+        where = 2
+    found = 0
+    news = 0
+    while news == 0:
+        count = 13
+        a = state[_TAKEN]
+        if cut:
+            if cut == 2:
                 break
-        if quiet:
-            for c in range(3):
-                total = 0
-                at = 3 + c
-                for _ in range(count):
-                    total += (int(frame[at]) ^ 0x8000) - 0x8000
-                    at += 6
-                bias = (state[12 + c] << sh) >> sh
-                if state[15]:
-                    bias += (total // count - bias) >> 2
+            cut = 2
+            count = whole
+            p = samples
+        elif where == 2 and a + 13 <= whole:
+            # Frame after frame lies in the samples.
+            state[_TAKEN] = a + 13
+            p = ptr16(int(samples) + a * 12)
+        elif where == 2 and a == whole:
+            state[_TAKEN] = 0
+            break
+        else:
+            p = ptr16(arrays[0])
+            where = int(next_frame(state, samples, p, whole))
+            if where == 0:
+                break
+            if where == 2:
+                p = ptr16(int(samples) + (state[_TAKEN] - 13) * 12)
+        frame = p
+        still_rates = usual_still
+        if swinging and peak > usual:
+            still_rates = peak * 96 // 100
+            if still_rates < usual_still:
+                still_rates = usual_still
+            if still_rates > 2568:
+                still_rates = 2568
+        offset_x = 32768 + ((state[_BIAS] << sh) >> sh)
+        offset_y = 32768 + ((state[_BIAS + 1] << sh) >> sh)
+        offset_z = 32768 + ((state[_BIAS + 2] << sh) >> sh)
+        ahead = count
+        while ahead:
+            # Up to the end of the ring.
+            a = index & 511
+            out = ptr16(int(ring) + a * 12)
+            rest = 512 - a
+            if rest > ahead:
+                rest = ahead
+            ahead -= rest
+            while rest:
+                rest -= 1
+                a = int(p[0])
+                out[0] = a
+                a = ((a ^ 0x8000) - 0x8000) >> 2
+                b = a * a
+                a = int(p[1])
+                out[1] = a
+                a = ((a ^ 0x8000) - 0x8000) >> 2
+                b = a * a + b
+                a = int(p[2])
+                out[2] = a
+                a = ((a ^ 0x8000) - 0x8000) >> 2
+                # 1 g is 512; beyond 2 g nothing is still.
+                b = (a * a + b) >> 9
+                if b >> 11:
+                    b = 2047
+                words = ptr32(int(state) + 4 * _WINDOW + (slot << 2))
+                slot = (slot + 1) & 7
+                a = words[0]
+                words[0] = b
+                total = b - a + total
+                squares = (b - a) * (b + a) + squares
+                b -= 512
+                if b >> 31:
+                    b = 0 - b
+                shaken = b - (shaken >> 7) + shaken
+                a = int(p[3])
+                out[3] = a
+                a = ((a ^ 0x8000) - offset_x) >> 2
+                if a >> 31:
+                    a = 0 - a
+                b = a * a
+                rate = a
+                sum_rates = a
+                a = int(p[4])
+                out[4] = a
+                a = ((a ^ 0x8000) - offset_y) >> 2
+                if a >> 31:
+                    a = 0 - a
+                b = a * a + b
+                sum_rates = sum_rates + a
+                if rate < a:
+                    rate = a
+                a = int(p[5])
+                out[5] = a
+                a = ((a ^ 0x8000) - offset_z) >> 2
+                if a >> 31:
+                    a = 0 - a
+                b = a * a + b
+                sum_rates = sum_rates + a
+                if rate < a:
+                    rate = a
+                p = ptr16(int(p) + 12)
+                out = ptr16(int(out) + 12)
+                # The length to 1 %: a guess between the largest and the sum, and one Newton step.
+                a = ((sum_rates - rate) >> 2) + rate
+                if a:
+                    a = (b // a + a) >> 1
+                rates = a - words[8] + rates
+                words[8] = a
+                if swinging and peak < a:
+                    peak = a
+                    if peak > usual:
+                        still_rates = peak * 96 // 100
+                        if still_rates < usual_still:
+                            still_rates = usual_still
+                        if still_rates > 2568:
+                            still_rates = 2568
+                b = 0
+                if rates < still_rates:
+                    mean = total >> 3
+                    # 15100: twice 0.12 g; the spread may exceed its square by what the mean's rounding adds.
+                    if mean > 288 and mean < 800 and (squares >> 3) - mean * mean < 15100 + mean:
+                        b = 1
+                if swinging:
+                    if rates < lowest:
+                        lowest = rates
+                        state[_LOWEST_AT] = index
+                    if b:
+                        b = state[_RUN] + 1
+                    state[_RUN] = b
+                    start = state[_START]
+                    if b >= 3:
+                        if peak > stride_rate and index - start >= 21 and found < 2:
+                            words = ptr32(int(state) + 4 * _SWINGS + (found << 4))
+                            words[0] = start
+                            words[1] = index
+                            words[2] = peak
+                            words[3] = 0
+                            found += 1
+                        swinging = 0
+                        state[_STILL] = index + 1
+                        still_rates = usual_still
+                    elif index - start > 260:
+                        swinging = 0
+                        state[_STILL] = 0
+                        still_rates = usual_still
+                    elif shaken > 98304:
+                        b = state[_LOWEST_AT]
+                        if rates > lowest * 2 and lowest < peak * 176 // 100 and b - start >= 42:
+                            if found < 2:
+                                words = ptr32(int(state) + 4 * _SWINGS + (found << 4))
+                                words[0] = start
+                                words[1] = b
+                                words[2] = peak
+                                words[3] = 1
+                                found += 1
+                            state[_START] = b
+                            peak = a
+                            lowest = rates
+                            state[_LOWEST_AT] = index
                 else:
-                    bias = total // count
-                state[12 + c] = bias
-            state[15] = 1
-    return found
+                    if (b and (rates < 572 or state[_STILL] == 0)) or (
+                        shaken > 98304 and rates < usual * 176 // 100
+                    ):
+                        state[_STILL] = index + 1
+                    if swing_rate < a and state[_STILL] > 0:
+                        swinging = 1
+                        state[_START] = state[_STILL] - 1
+                        peak = a
+                        state[_RUN] = 0
+                        lowest = _NO_RATE
+                index += 1
+        # The gyroscope's offset; a foot that turns by 45 deg/s at the end of the frame is spared the search.
+        if rates < 1284:
+            c = 3
+            while c < 6:
+                p = ptr16(int(frame) + 2 * c)
+                low = 32767
+                high = -32768
+                rest = count
+                while rest:
+                    rest -= 1
+                    a = (int(p[0]) ^ 0x8000) - 0x8000
+                    p = ptr16(int(p) + 12)
+                    if low > a:
+                        low = a
+                    if high < a:
+                        high = a
+                if high - low > 86 or high > 329 or low < -329:
+                    break
+                c += 1
+            if c == 6:
+                words = ptr32(int(state) + 4 * _BIAS)
+                while c > 3:
+                    c -= 1
+                    p = ptr16(int(frame) + 2 * c)
+                    b = 0
+                    rest = count
+                    while rest:
+                        rest -= 1
+                        b = (int(p[0]) ^ 0x8000) - 0x8000 + b
+                        p = ptr16(int(p) + 12)
+                    a = (words[c - 3] << sh) >> sh
+                    if state[_BIAS_KNOWN]:
+                        a += (b // count - a) >> 2
+                    else:
+                        a = b // count
+                    words[c - 3] = a
+                state[_BIAS_KNOWN] = 1
+        if found or index >= state[_WAKE]:
+            news = 1
+    state[_INDEX] = index
+    state[_TOTAL] = total
+    state[_SQUARES] = squares
+    state[_RATES] = rates
+    state[_SWINGING] = swinging
+    state[_PEAK] = peak
+    state[_SLOT] = slot
+    state[_SHAKEN] = shaken
+    state[_LOWEST] = lowest
+    state[_FOUND] = found
+    return news
 
 
 @micropython.viper
@@ -325,29 +407,38 @@ def _mean_direction(ring: ptr16, newest: int, out: ptr32):
 
 
 class StanceFinder:
-    """See the module's text."""
+    """See the module's text. resampler: cuts the samples into frames. `words`, `arrays`: for take_samples()."""
 
-    def __init__(self):
+    def __init__(self, resampler):
         self.ring = array("h", bytes(2 * CHANNELS * RING_SAMPLES))
-        self.swings = array("i", bytes(4 * SWING_WORDS * _SWINGS_MAX))
-        self._state = array("i", bytes(4 * _WORDS))
+        self.words = resampler.widen(_WORDS)
+        self.arrays = resampler.frame, self.ring
         self.restart()
 
     def restart(self):
         """Begin anew; the gyroscope's offset stays as it was."""
-        state = self._state
-        for words in (self.ring, self.swings):
-            for i in range(len(words)):
-                words[i] = 0
-        for i in range(_WORDS):
+        words = self.words
+        for i in range(len(self.ring)):
+            self.ring[i] = 0
+        for i in range(_INDEX, _WORDS):
             if not _BIAS <= i <= _BIAS_KNOWN:
-                state[i] = 0
-        state[_SHIFT] = WORD_SHIFT
-        state[_USUAL] = USUAL_PEAK
+                words[i] = 0
+        words[_USUAL] = USUAL_PEAK
+        words[_WAKE] = _NEVER
 
-    def feed(self, frame, count):
-        """Take a frame; how many swings ended in it."""
-        return _watch(self._state, frame, self.ring, self.swings, count)
+    @property
+    def index(self):
+        """Samples taken since the last restart."""
+        return self.words[_INDEX]
+
+    @property
+    def swings(self):
+        """How many words there are of swings that ended in the newest frame, then they."""
+        return self.words[_FOUND] * _SWING_WORDS, self.words[_SWINGS:_WINDOW]
+
+    def wake_at(self, index):
+        """Have take_samples() pause where so many samples have been taken; None: never."""
+        self.words[_WAKE] = _NEVER if index is None else index
 
     def up(self, newest, out):
         """Direction (Q14) of the mean acceleration over the window that ends with sample `newest`, into out."""
@@ -356,7 +447,7 @@ class StanceFinder:
     @property
     def offset(self):
         """What the gyroscope reads at rest, x y z in LSB."""
-        return self._state[_BIAS:_BIAS_KNOWN]
+        return self.words[_BIAS:_BIAS_KNOWN]
 
     def contact(self, first, last):
         """When the foot that is still at `last` met the floor."""
@@ -364,10 +455,10 @@ class StanceFinder:
 
     def resume(self, first, peak):
         """This was no stance: the swing that began at `first` goes on."""
-        state = self._state
-        state[_SWINGING], state[_START], state[_RUN] = 1, first, 0
-        state[_PEAK] = max(peak, state[_PEAK])
-        state[_LOWEST] = _NO_RATE
+        words = self.words
+        words[_SWINGING], words[_START], words[_RUN] = 1, first, 0
+        words[_PEAK] = max(peak, words[_PEAK])
+        words[_LOWEST] = _NO_RATE
 
     def learn_peak(self, peak):
-        self._state[_USUAL] += (min(peak, USUAL_PEAK_MAX) - self._state[_USUAL]) >> 2
+        self.words[_USUAL] += (min(peak, USUAL_PEAK_MAX) - self.words[_USUAL]) >> 2

@@ -189,7 +189,7 @@ def _choose_reference(state: ptr32):
 
 
 @micropython.viper
-def _advance(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
+def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
     """Take frames, and look wherever one brings something, until there is something to do. 0: samples used up.
 
     p: the samples, a: how many, b: 1 if they are a frame, cut already. arrays: a tuple of the resampler's frame, look
@@ -273,7 +273,7 @@ def _advance(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
             break
         else:
             p = ptr16(arrays[0])
-            where = int(next_frame(state, samples, p, count, 0))
+            where = int(next_frame(state, samples, p, count))
             if where == 0:
                 break
             if where == 2:
@@ -940,7 +940,7 @@ class FrontEnd:
         for delay in delays:
             place = _FINDERS + len(self.finders) * _FINDER_WORDS
             self.finders.append(PeakFinder(self.state, place, delay, 1 << len(self.finders)))
-        self._arrays = (resampler.frame,)
+        self.arrays = (resampler.frame,)
         self.restart()
 
     def attend(self, look, context, see_to):
@@ -950,8 +950,8 @@ class FrontEnd:
         up; returns what is to be done, 0 for nothing. What has time until the samples are used up it leaves in state,
         at LATER_AT. see_to(what): does it, and returns whether advance() is to pause there.
         """
-        self._arrays = self._arrays[:1] + (look, context)
-        self._see_to = see_to
+        self.arrays = self.arrays[:1] + (look, context)
+        self.see_to = see_to
 
     def restart(self):
         """Begin anew, as after switching on."""
@@ -1014,20 +1014,20 @@ class FrontEnd:
     def advance(self, samples, count):
         """Take samples until there is a pause: True, call it again with the same samples. Else False."""
         while True:
-            what = _advance(samples, count, 0, self.state, self._arrays)
+            what = take_samples(samples, count, 0, self.state, self.arrays)
             if not what:
                 return False
             if what & _USED_UP:
-                self._see_to(what - _USED_UP)
+                self.see_to(what - _USED_UP)
                 return False
-            if self._see_to(what):
+            if self.see_to(what):
                 return True
 
     def feed(self, frame, count):
         """Take `count` (at most FRAME) samples at 104 Hz, resampled already."""
-        what = _advance(frame, count, 1, self.state, self._arrays)
+        what = take_samples(frame, count, 1, self.state, self.arrays)
         if what:
-            self._see_to(what & ~_USED_UP)
+            self.see_to(what & ~_USED_UP)
 
     def watch_posture(self, gravity, least_cosine):
         """Have a look at TILTED while "up" is not within that angle (Q14) of `gravity`; None: never."""

@@ -13,7 +13,7 @@ from micropython import const
 from firmware.gait.clip import ClipWatch
 from firmware.gait.direction import decide, packed
 from firmware.gait.mounting import Mounting
-from firmware.gait.signals import W_TAKEN, FrontEnd
+from firmware.gait.signals import W_TAKEN, FrontEnd, take_samples
 from firmware.gait.stability import Stability
 from firmware.gait.steps import StepDetector
 from firmware.gait.walk import (
@@ -55,6 +55,8 @@ class TrunkTracker:
         self.stability = None if in_pocket else Stability(self._walk.track, baseline)
         self._walk.know_forward(mounting is not None)
         self._walk.attend(self._see_to, on_step)
+        self.kernel = take_samples
+        self.words, self.arrays, self.see_to = self.front.state, self.front.arrays, self.front.see_to
         self._detector = StepDetector(self.front, self._walk, mounting, not in_pocket)
         self.walking = False
 
