@@ -19,6 +19,7 @@ _EPOCH_2000_S = const(946_684_800)
 
 def status(device):
     """The values of protocol.fields()."""
+    gc.collect()
     journal = device.logbook.journal
     forward, backward, sideways, unknown = device.logbook.counts()
     status = {

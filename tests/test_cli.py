@@ -121,6 +121,7 @@ def test_every_reading_command_has_json(path):
     [
         ["ports"],
         ["status", "--db", "{db}"],
+        ["power", "--db", "{db}"],
         ["report", "--db", "{db}"],
         ["crashes", "--db", "{db}"],
         ["db", "check", "--db", "{db}"],

@@ -96,6 +96,6 @@ def register(app: typer.Typer) -> None:
         console = Console()
         console.print(_profile_table(parts, battery_mah))
         for name, spent in measured.items():
-            console.print(escape(_spent_line(name, spent, battery_mah)))
+            console.print(escape(_spent_line(name, spent, battery_mah)), soft_wrap=True)
         if not measured:
             console.print("No device has told what it did yet: sync one, or name it by --port.")
