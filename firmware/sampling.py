@@ -123,7 +123,7 @@ class Sampler:
                         return FAULT_STUCK
                     if not self._still_blocks:
                         self.failures = 0
-                    if count < imu.watermark:
+                    if not imu.waiting:
                         break
                     await asyncio.sleep_ms(0)
                 lost = imu.lost_samples()

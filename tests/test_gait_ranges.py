@@ -44,6 +44,7 @@ MODULES = (
     ("firmware.gait.pipeline", "firmware/gait/pipeline.py"),
     ("firmware.gait.impacts", "firmware/gait/impacts.py"),
     ("firmware.gait.swings", "firmware/gait/swings.py"),
+    ("firmware.wear", "firmware/wear.py"),
 )
 
 
@@ -126,12 +127,14 @@ def drive(gait, samples, placement="waist", rate_millihz=104000):
     calibrator = calibrator_module.Calibrator(rate_millihz, placement)
     module, name = ("swings", "Swings") if placement == "shoe" else ("impacts", "Impacts")
     finder = getattr(sys.modules["firmware.gait." + module], name)()
+    wear = sys.modules["firmware.wear"].WearWatch()
     words = array("h", np.ascontiguousarray(samples, "<i2").tobytes())
     for start in range(0, len(samples), 26):
         count = min(26, len(samples) - start)
         block = words[start * 6 : (start + count) * 6]
         pipeline.process(block, count)
         calibrator.process(block, count)
+        wear.process(block, count)
         finder.process(block, count, start + count)
     finder.bounds()
     pipeline.flush()

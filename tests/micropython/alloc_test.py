@@ -12,6 +12,7 @@ from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 from firmware.gait.resample import RATE_MILLIHZ, Resampler
 from firmware.gait.trunk import TrunkTracker
+from firmware.wear import WearWatch
 
 # All sources are compiled here.
 HEAP = "2m"
@@ -47,13 +48,15 @@ def test_from_the_fifo_to_the_decision_on_a_step_nothing_is_allocated_while_some
 def test_from_the_fifo_to_the_end_of_a_block_nothing_is_allocated_while_nobody_moves():
     for placement in ("waist", "shoe", "pocket"):
         imu = start(still, 3)
-        pipeline = Pipeline(placement, Mounting.clip())
+        pipeline, wear = Pipeline(placement, Mounting.clip()), WearWatch()
         for _ in range(10):
             pipeline.process(imu.samples, imu.read_block())
         micropython.heap_lock()
         try:
             for _ in range(40):
-                pipeline.process(imu.samples, imu.read_block())
+                count = imu.read_block()
+                pipeline.process(imu.samples, count)
+                wear.process(imu.samples, count)
                 pipeline.take_steps()
                 pipeline.take_events()
         finally:
