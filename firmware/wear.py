@@ -17,49 +17,61 @@ _QUIET_SAMPLES = const(1040)
 # Raw units: 5 mg and 0.3 deg/s.
 _QUIET_ACC = const(10)
 _QUIET_GYR = const(4)
-_CHANNELS = const(6)
+
+
+# Words: the least and the largest mean of each channel, plus 32768, and the samples since the last disturbance.
+_LOW = const(0)
+_HIGH = const(6)
+_QUIET = const(12)
+_WORDS = const(13)
 
 
 @micropython.viper
-def _add_up(samples: ptr16, count: int, sums: ptr32):
-    """The sum of each channel of a block; it fits 32 bits for any FIFO."""
-    end = count * 6
+def _follow(words: ptr32, samples: ptr16, count: int):
+    """Take a block. Every sum fits 32 bits for any FIFO."""
     channel = 0
     while channel < 6:
         total = 0
         at = channel
+        end = count * 6
         while at < end:
-            total += (int(samples[at]) ^ 0x8000) - 0x8000
+            total += int(samples[at]) ^ 0x8000
             at += 6
-        sums[channel] = total
+        mean = total // count
+        low = words[_LOW + channel]
+        high = words[_HIGH + channel]
+        if mean < low:
+            low = mean
+        if mean > high:
+            high = mean
+        quiet = _QUIET_GYR
+        if channel < 3:
+            quiet = _QUIET_ACC
+        if words[_QUIET] == 0 or high - low > quiet:
+            # Disturbed: the watch begins anew with this block.
+            words[_QUIET] = 0
+            low = mean
+            high = mean
+        words[_LOW + channel] = low
+        words[_HIGH + channel] = high
         channel += 1
+    words[_QUIET] = words[_QUIET] + count
 
 
 class WearWatch:
-    """Remembers the range of the blocks' means since they were last disturbed.
-
-    quiet_samples: how long that is.
-    """
+    """Remembers the range of the blocks' means since they were last disturbed."""
 
     def __init__(self):
-        self._sums = array("i", [0] * _CHANNELS)
-        self._low = [0] * _CHANNELS
-        self._high = [0] * _CHANNELS
-        self.quiet_samples = 0
+        self._words = array("i", bytes(4 * _WORDS))
+
+    @property
+    def quiet_samples(self):
+        """How long that is."""
+        return self._words[_QUIET]
 
     def process(self, samples, count):
         """Take a block as Pipeline.process does; True once when the device turns out to lie still."""
-        sums = self._sums
-        _add_up(samples, count, sums)
-        for channel in range(_CHANNELS):
-            mean = sums[channel] // count
-            low, high = min(mean, self._low[channel]), max(mean, self._high[channel])
-            if self.quiet_samples and high - low <= (_QUIET_ACC if channel < 3 else _QUIET_GYR):
-                self._low[channel], self._high[channel] = low, high
-                continue
-            # Disturbed: the watch begins anew with this block.
-            self.quiet_samples = 0
-            self._low[channel] = self._high[channel] = mean
-        before = self.quiet_samples
-        self.quiet_samples += count
-        return before < _QUIET_SAMPLES <= self.quiet_samples
+        words = self._words
+        before = words[_QUIET]
+        _follow(words, samples, count)
+        return before < _QUIET_SAMPLES <= words[_QUIET]

@@ -44,15 +44,17 @@ class SampleClock:
         if hull and index <= hull[-1][0]:
             # Nothing new since the last look, which was earlier and so tells more.
             return
+        anew = not hull
         while len(hull) > 1:
-            (first, first_us), (last, last_us) = hull[-2:]
+            first, first_us = hull[-2]
+            last, last_us = hull[-1]
             if (last_us - first_us) * (index - first) < (now_us - first_us) * (last - first):
                 break
             # It lies on or above the line to the new look.
-            hull.pop()
+            anew |= hull.pop()[0] == self._index
         hull.append((index, now_us))
         while index - hull[0][0] > 2 * _SPAN and len(hull) > 2:
-            hull.pop(0)
+            anew |= hull.pop(0)[0] == self._index
         span = index - hull[0][0]
         if span >= self._enough:
             at = 1
@@ -61,10 +63,19 @@ class SampleClock:
             measured_ns = (hull[at][1] - hull[at - 1][1]) * 1000 // (hull[at][0] - hull[at - 1][0])
             # No sensor is off by more: that edge ends at a look that was very late.
             if abs(measured_ns - self.period_ns) * _MOST_OFF < self.period_ns:
+                anew |= measured_ns != self.period_ns
                 self.period_ns = measured_ns
                 self._enough = min(max(self._enough, span // 2), _SPAN)
-        # The line of that slope touches the hull where this is least.
-        self._index, self._us = min([(us - at * self.period_ns // 1000, at, us) for at, us in hull])[1:]
+        # The line of that slope touches the hull where this is least: where it did before, or at the new look.
+        period_ns = self.period_ns
+        if anew:
+            self._least_us, self._index, self._us = min(
+                [(us - at * period_ns // 1000, at, us) for at, us in hull]
+            )
+        else:
+            least_us = now_us - index * period_ns // 1000
+            if least_us < self._least_us:
+                self._least_us, self._index, self._us = least_us, index, now_us
 
     def us_at(self, index):
         """Uptime in us at which sample `index` was taken; before any observation, 0."""

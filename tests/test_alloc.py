@@ -25,7 +25,7 @@ from walking_fifo import BLOCK, STEP, start, waist
 
 decided = array("i", (0,))
 
-def on_step(index, direction, confidence, score):
+def on_step(index, verdict):
     decided[0] += 1
 
 def take_block():

@@ -23,7 +23,7 @@ ROUND = 2 * STEP // BLOCK
 def test_from_the_fifo_to_the_decision_on_a_step_nothing_is_allocated_while_somebody_walks():
     decided = array("i", (0, 0))
 
-    def on_step(index, direction, confidence, score):
+    def on_step(index, verdict):
         decided[0] += 1
         decided[1] = index
 

@@ -28,7 +28,7 @@ GAIT_STAGES = {
     "shoe": ("stances", "strapdown", "strides", "pipeline"),
 }
 # Before and beside the gait code; names of scripts/sampling_cost.py.
-SAMPLING_STAGES = ("fifo", "wakeup", "clock", "wear")
+SAMPLING_STAGES = ("fifo", "wakeup", "awake", "clock", "wear")
 _GAIT = wasm.SCRIPTS / "gait_stages.py"
 _SAMPLING = wasm.SCRIPTS / "sampling_cost.py"
 _FEATURES = wasm.SCRIPTS / "har_features.py"
@@ -138,7 +138,8 @@ def sampling_costs() -> tuple[dict[str, float], float]:
         if stage == "fifo":
             bus_bytes = (int(carried[1]) - int(carried[0])) / samples
     # The task reads the FIFO, too.
-    costs["wakeup"] -= costs["fifo"]
+    for woken in ("wakeup", "awake"):
+        costs[woken] -= costs["fifo"]
     return costs, bus_bytes
 
 

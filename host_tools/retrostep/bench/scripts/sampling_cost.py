@@ -1,8 +1,9 @@
 """The way of samples up to the gait code: sampling_cost.py DEVICE_ROOT STAGE.
 
-STAGE: "fifo" reads blocks of the LSM6DSOX's FIFO through its driver; "wakeup" does so from the Sampler's task,
-woken for each block; "clock" follows the sensor's clock; "wear" watches whether the device is worn. The file
-"times" says how many blocks. Prints how many bytes the bus carried, addresses and register numbers included.
+STAGE: "fifo" reads blocks of the LSM6DSOX's FIFO through its driver; "wakeup" does so from the Sampler's task, after
+a nap for each block, "awake" after waiting for the interrupt; "clock" follows the sensor's clock; "wear" watches
+whether the device is worn. The file "times" says how many blocks. Prints how many bytes the bus carried, addresses
+and register numbers included.
 """
 
 import sys
@@ -84,26 +85,37 @@ def read_fifo(bus, blocks):
         imu.read_block()
 
 
-def wake_up(bus, blocks):
+def wake_up(bus, blocks, naps=True):
     from lsm6dsox import Driver
 
     from firmware.sampling import Sampler
 
     left = [blocks]
 
-    def make_imu():
-        return Driver(bus)
+    def start_imu():
+        imu = Driver(bus)
+        imu.start(imu.WATERMARK, lambda ms: None)
+        return imu
+
+    def nap(imu):
+        if naps:
+            bus.fill()
+        return naps
 
     def on_block(imu, count, looked_us):
         left[0] -= 1
         if not left[0]:
             raise Enough
 
-    sampler = Sampler(make_imu, Interrupt(bus), on_block, print, print, lambda: 0)
+    sampler = Sampler(start_imu, Interrupt(bus), nap, on_block, print, print, lambda: 0)
     try:
         asyncio.run(sampler.run())
     except Enough:
         pass
+
+
+def stay_awake(bus, blocks):
+    wake_up(bus, blocks, False)
 
 
 def follow_clock(bus, blocks):
@@ -124,7 +136,13 @@ def watch_wear(bus, blocks):
         wear.process(samples, BLOCK)
 
 
-STAGES = {"fifo": read_fifo, "wakeup": wake_up, "clock": follow_clock, "wear": watch_wear}
+STAGES = {
+    "fifo": read_fifo,
+    "wakeup": wake_up,
+    "awake": stay_awake,
+    "clock": follow_clock,
+    "wear": watch_wear,
+}
 
 if __name__ == "__main__":
     with open("times") as stream:
