@@ -17,7 +17,18 @@ use_device_code()
 
 MICROPYTHON_TESTS = Path(__file__).parent / "micropython"
 SHARED = device_root().parent / "shared"
-SWEEPS = ("update", "mpremote", "powercut", "bitrot", "fullvolume", "dropsweep", "fuzz", "boards", "alloc", "soak")
+SWEEPS = (
+    "update",
+    "mpremote",
+    "powercut",
+    "bitrot",
+    "fullvolume",
+    "dropsweep",
+    "fuzz",
+    "boards",
+    "alloc",
+    "soak",
+)
 
 
 def sweep_size(config, test_name):
