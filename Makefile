@@ -43,13 +43,15 @@ $(STUBS): | $(READY)
 demo: $(READY)  ## the whole chain on the virtual board, no hardware (WALK=FILE: a real recording)
 	@$(BIN)/retrostep demo $(if $(WALK),--walk "$(WALK)")
 
-# What some tests need beside Python: a broker and a browser. As root on Debian they are installed.
+# What some tests need beside Python: a broker, a browser and an instruction counter. As root on Debian they are
+# installed.
 .PHONY: packages
 packages:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; missing=""; \
 	command -v mosquitto >/dev/null || missing="mosquitto"; \
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 		|| missing="$$missing chromium"; \
+	command -v valgrind >/dev/null || missing="$$missing valgrind"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing what tests need:$$missing ..."; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update >/dev/null 2>&1 \
@@ -76,15 +78,15 @@ format: $(READY)  ## let ruff format the sources
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(READY)  ## figures, one a line: name, value, unit, limit
+bench: $(READY) packages  ## figures, one a line: name, value, unit, limit
 	@$(BIN)/python -m retrostep.bench
 
 .PHONY: baseline
-baseline: $(READY)  ## keep the exact figures of `make bench` as what later ones are compared with
+baseline: $(READY) packages  ## keep the exact figures of `make bench` as what later ones are compared with
 	@$(BIN)/python -m retrostep.bench --write-baseline
 
 .PHONY: performance
-performance: $(READY)  ## speed and memory, written to docs/performance.md
+performance: $(READY) packages  ## speed and memory, written to docs/performance.md
 	@$(BIN)/python -m retrostep.bench --write-page docs/performance.md
 
 .PHONY: package
