@@ -50,10 +50,12 @@ def run(
     stdin: bytes | None = None,
     timeout_s: float = 120.0,
     env: dict[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `script` to its end and return the finished process with stdout and stderr captured.
 
-    MicroPython prints tracebacks on stdout; `returncode` is 1 then. Raises subprocess.TimeoutExpired.
+    It runs in `folder`, where one is given. MicroPython prints tracebacks on stdout; `returncode` is 1 then. Raises
+    subprocess.TimeoutExpired.
     """
     return subprocess.run(
         command(script, *args, heap=heap),
@@ -62,4 +64,5 @@ def run(
         capture_output=True,
         timeout=timeout_s,
         env=env,
+        cwd=folder,
     )

@@ -9,7 +9,9 @@ from pathlib import Path
 from retrostep import interpreter
 from retrostep.bench.figure import Figure
 from retrostep.bench.wasm import SCRIPTS
+from retrostep.device_tree import device_root
 from retrostep.flash import compile_application
+from retrostep.instruction_count import BLOCK, SAMPLES, write_walk
 
 # Of the unix port, which has 64 bits; of the Xtensa ESP32 and S3, and of the C3 and C6.
 _HERE = "x64"
@@ -47,10 +49,22 @@ def heap() -> Iterator[Figure]:
         yield _heap(f"heap_{module}", used)
 
 
-def _heap(name: str, used: int) -> Figure:
-    return Figure(
-        name, used, "bytes", None, exact=True, slack=_HEAP_SLACK, on_esp32=f"{used // 2:,} bytes of heap"
-    )
+def _heap(name: str, used: float, slack: float = _HEAP_SLACK) -> Figure:
+    on_esp32 = f"{used / 2:,.0f} bytes of heap"
+    return Figure(name, used, "bytes", None, exact=True, slack=slack, on_esp32=on_esp32)
+
+
+def allocations() -> Iterator[Figure]:
+    """Bytes that the gait code allocates a step while somebody walks."""
+    for placement in ("waist", "shoe"):
+        with tempfile.TemporaryDirectory(prefix="retrostep-") as name:
+            folder = Path(name)
+            (folder / "times").write_text(str(SAMPLES // BLOCK))
+            samples = write_walk(folder / "samples", placement)
+            arguments = (str(device_root()), str(samples), placement, "allocated")
+            done = interpreter.run(SCRIPTS / "gait_stages.py", *arguments, heap="8m", folder=folder)
+        used, steps = (int(word) for word in done.stdout.split())
+        yield _heap(f"allocated_a_step_{placement}", used / steps, slack=0.0)
 
 
 def files() -> Iterator[Figure]:
@@ -84,5 +98,6 @@ def files() -> Iterator[Figure]:
 
 def figures() -> Iterator[Figure]:
     """Heap and files."""
+    yield from allocations()
     yield from files()
     yield from heap()

@@ -2,7 +2,8 @@
 
 SAMPLES: a file of 6-channel int16 at 104 Hz; how many blocks of it, says the file "times". STAGE is one of
 STAGES[PLACEMENT]; each of them does what those before it do, and more, so that differences are the cost of a
-stage. What comes later is replaced by something that does nothing. Prints how many steps came out.
+stage. What comes later is replaced by something that does nothing. Prints how many steps came out. STAGE may be
+"allocated", too: then it prints how many bytes all of them allocate over the second half, and its steps.
 """
 
 import gc
@@ -167,6 +168,28 @@ def run(blocks, times, placement, stage, tidy=gc.collect):
     return found[0]
 
 
+def allocated(blocks, times, placement):
+    """Bytes that a Pipeline allocates over the second half of so many blocks, and the steps that come out of it."""
+    from firmware.gait.mounting import Mounting
+    from firmware.gait.pipeline import Pipeline
+
+    pipeline = Pipeline(placement, Mounting.clip())
+    for block in blocks[: times // 2]:
+        pipeline.process(block, BLOCK)
+        pipeline.take_steps()
+        pipeline.take_events()
+    gc.collect()
+    gc.disable()
+    used = count = 0
+    for block in blocks[times // 2 : times]:
+        before = gc.mem_alloc()
+        pipeline.process(block, BLOCK)
+        used += gc.mem_alloc() - before
+        count += len(pipeline.take_steps())
+        pipeline.take_events()
+    return used, count
+
+
 def blocks_of(path):
     """The samples of a file, a block each."""
     blocks = []
@@ -183,4 +206,7 @@ if __name__ == "__main__":
     sys.path[:1] = [root, root + "/lib"]
     with open("times") as stream:
         times = int(stream.read())
-    print(run(blocks_of(path), times, placement, stage))
+    if stage == "allocated":
+        print(*allocated(blocks_of(path), times, placement))
+    else:
+        print(run(blocks_of(path), times, placement, stage))
