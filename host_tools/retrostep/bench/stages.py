@@ -40,8 +40,7 @@ _HOP = 64
 # How many times the gait code is to be cheaper than activity recognition by features of windows.
 _TIMES_CHEAPER = 20
 # A stage may always grow by so much: instructions, and part of all stages' fuel. Kernels allocate their integers
-(there,)
-# and what finding room costs depends on how earlier objects lie, so small stages vary with any change.
+# there, and what finding room costs depends on how earlier objects lie, so small stages vary with any change.
 _SLACK = 10.0
 _FUEL_SLACK = 0.05
 
