@@ -78,5 +78,5 @@ def shares(gait: float, sampling: dict[str, float], bus_bytes: float, scale: Sca
     yield _share("every_block_awake_with_the_bus", awake + bus, _WITH_BUS_LIMIT)
 
 
-def _share(name: str, value: float, limit: float | None) -> Figure:
+def _share(name: str, value: float, limit: float) -> Figure:
     return Figure(f"esp32_share_of_{name}", value, "% of the CPU", limit, exact=True, on_esp32="estimate")

@@ -21,11 +21,10 @@ from retrostep.bench.figure import Figure
 from retrostep.device_tree import device_root
 from retrostep.instruction_count import BLOCK, SAMPLES, ValgrindMissing, instructions_between, write_walk
 
-PLACEMENTS = ("waist", "shoe")
-# In the order in which samples pass them; names of scripts/gait_stages.py.
-GAIT_STAGES = {
+# What scripts/gait_stages.py is run up to, in the order in which samples pass the stages.
+_RUNS = {
     "waist": ("front_end", "steps", "direction", "stability", "pipeline"),
-    "shoe": ("stances", "strapdown", "strides", "pipeline"),
+    "shoe": ("stances", "strides", "strapdown_twice", "pipeline"),
 }
 # Before and beside the gait code; names of scripts/sampling_cost.py.
 SAMPLING_STAGES = ("fifo", "wakeup", "awake", "clock", "wear")
@@ -84,19 +83,12 @@ def stage_costs(whole: dict[str, Cost]) -> dict[str, Cost]:
     return {name: replace(cost, steps=steps) for name, cost in costs.items()}
 
 
-def _runs(placement: str) -> tuple[str, ...]:
-    """The stages that the script is run up to."""
-    if placement == "shoe":
-        return ("stances", "strides", "strapdown_twice", "pipeline")
-    return GAIT_STAGES[placement]
-
-
 def counted_instructions(placement: str) -> dict[str, Cost]:
     """Instructions up to each stage of a placement. Raises ValgrindMissing."""
     with tempfile.TemporaryDirectory(prefix="retrostep-") as folder:
         samples = write_walk(Path(folder) / "samples", placement)
         costs = {}
-        for stage in _runs(placement):
+        for stage in _RUNS[placement]:
             spent, steps = instructions_between(
                 _HALF, _BLOCKS, _GAIT, str(device_root()), str(samples), placement, stage
             )
@@ -111,7 +103,7 @@ def counted_fuel(placement: str) -> dict[str, Cost]:
         folder = Path(name)
         wasm.copy_device_code(folder, _GAIT)
         write_walk(folder / "samples", placement)
-        for stage in _runs(placement)[:-1]:
+        for stage in _RUNS[placement][:-1]:
             runs = []
             for blocks in _FUEL_BLOCKS:
                 code = (
@@ -156,7 +148,7 @@ def instructions() -> Iterator[Figure]:
     """Instructions a sample and a step, stage by stage, and what they come to on an ESP32."""
     scale = esp32.measured_scale()
     gait: dict[str, float] = {}
-    for placement in PLACEMENTS:
+    for placement in _RUNS:
         whole = counted_instructions(placement)
         total = whole["pipeline"]
         gait[placement] = total.a_sample
@@ -193,7 +185,7 @@ def _a_step(name: str, cost: Cost, scale: esp32.Scale) -> Figure:
 
 def fuel() -> Iterator[Figure]:
     """Fuel a sample and a step, stage by stage."""
-    for placement in PLACEMENTS:
+    for placement in _RUNS:
         whole = counted_fuel(placement)
         costs = stage_costs(whole)
         (any_cost, *_) = costs.values()
