@@ -50,9 +50,43 @@ print(decided[0], sys.maxsize)
 """
 
 
-def walked(tmp_path: Path, extra: str) -> list[str]:
+REST = """
+import pointers
+from firmware.gait.mounting import Mounting
+from firmware.gait.pipeline import Pipeline
+from walking_fifo import start, still
+
+def take_block():
+    pipeline.process(imu.samples, imu.read_block())
+    pipeline.take_steps()
+    pipeline.take_events()
+
+imu = start(still, 3)
+pipeline = Pipeline("PLACEMENT", Mounting.clip())
+for _ in range(6):
+    take_block()
+    gc.collect()
+for _ in range(20):
+    pointers.lock()
+    take_block()
+    pointers.unlock()
+    gc.collect()
+print(pipeline.sample_index)
+"""
+
+
+def run(tmp_path: Path, code: str) -> list[str]:
     wasm.copy_device_code(tmp_path, FIFO, LIB / "imu.py", LIB / "lsm6dsox.py")
-    return wasm.run(WALK.replace("EXTRA", extra), tmp_path)[0].split()
+    return wasm.run(code, tmp_path)[0].split()
+
+
+def walked(tmp_path: Path, extra: str) -> list[str]:
+    return run(tmp_path, WALK.replace("EXTRA", extra))
+
+
+@pytest.mark.parametrize("placement", ["waist", "shoe", "pocket"])
+def test_outside_of_kernels_nothing_is_allocated_while_nobody_moves(tmp_path, placement):
+    assert run(tmp_path, REST.replace("PLACEMENT", placement)) == [str(26 * 26)]
 
 
 def test_outside_of_kernels_a_walk_allocates_nothing_up_to_the_decision_on_each_step(tmp_path):
