@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware.gait import clip, direction, pipeline, resample, shoe, shoe_stance, signals, stability, walk
+from firmware.gait import (
+    bouts,
+    clip,
+    direction,
+    pipeline,
+    resample,
+    shoe,
+    shoe_stance,
+    signals,
+    stability,
+    walk,
+)
 from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, FORWARD, UNKNOWN, Pipeline
@@ -115,6 +126,8 @@ def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
         assert (other._TAKEN, other._FILLED) == (resample._TAKEN, resample._FILLED)
     assert signals._GRAVITY == shoe_stance._INDEX == resample.STATE_WORDS
     assert pipeline._USED_UP == signals._USED_UP
+    assert (pipeline._SETTLED, pipeline._SETTLED_STEPS) == (walk._SETTLED, walk._SETTLED_STEPS)
+    assert bouts._NO_SCORE == direction.NO_SCORE
     assert pipeline._NO_SCORE << pipeline._SCORE_SHIFT == shoe._NO_SCORE
     assert (pipeline._NO_SCORE, pipeline._SCORE_SHIFT) == (direction.NO_SCORE, direction.SCORE_SHIFT)
     assert (walk._NO_SCORE, walk._SCORE_SHIFT) == (direction.NO_SCORE, direction.SCORE_SHIFT)

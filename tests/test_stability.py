@@ -173,7 +173,7 @@ def test_stability_levels_are_logarithms_exact_to_two_units():
     for value in (1, 2, 255, 256, 257, 1000, 65535, 65536, 16777216, 2**31 - 1):
         for at in range(stability._TIME, stability._LEVEL):
             track[at] = value
-        stability._look_back(track, front.state, 20, stability._TIME)
+        stability._look_back(20, stability._TIME, 0, track, front.state)
         assert abs(track[stability._TIME] - 256 * math.log2(value)) <= 2, value
         assert len(set(track[stability._TIME : stability._LEVEL])) == 1
 
@@ -187,10 +187,10 @@ def test_a_stability_window_holds_the_largest_swing_of_its_five_frames():
     front.state[signals._EXTREMES + 3 * 10] = 3000 * 3000
     front.state[signals._EXTREMES + 3 * 12 + 1] = 100 * 100
     front.state[signals._EXTREMES + 3 * 13 + 2] = 512 * 512
-    stability._look_back(track, front.state, 14, stability._LEVEL)
+    stability._look_back(14, stability._LEVEL, 0, track, front.state)
     assert abs(track[stability._LEVEL] - 256 * math.log2(2900)) <= 2
     assert abs(track[stability._LEVEL + 1] - 256 * math.log2(512)) <= 2
-    stability._look_back(track, front.state, 9, stability._LEVEL)
+    stability._look_back(9, stability._LEVEL, 0, track, front.state)
     assert abs(track[stability._LEVEL] - 256 * math.log2(100)) <= 2
 
 

@@ -17,7 +17,7 @@ among them, do not take part, so the sign cannot turn.
 from array import array
 
 import micropython
-from fixedpoint import WORD_SHIFT, dot_q14, unit_q14
+from fixedpoint import dot_q14, unit_q14
 from micropython import const
 
 from firmware.gait.signals import FORWARD_ACC, LEFT_ACC, VERTICAL_ACC
@@ -50,12 +50,12 @@ CLIP_WORDS = 15
 
 
 @micropython.viper
-def take_in(clip: ptr32, words: ptr32, trusted: int, plain: int) -> int:
+def take_in(clip: ptr32, words: ptr32, sh: int, trusted: int, plain: int) -> int:
     """Take in a step by its words. _MOVED_NOW where it shows that the clip moved, if it is trusted; else 0.
 
-    plain: whether it is a plain forward step; _DRIFTED when there are enough of them to correct the axis.
+    plain: whether it is a plain forward step; _DRIFTED when there are enough of them to correct the axis. sh:
+    WORD_SHIFT.
     """
-    sh = int(WORD_SHIFT)
     steps = clip[_STEPS]
     for c in range(3):
         up = (words[_W_UP + c] << sh) >> sh
@@ -79,9 +79,28 @@ def take_in(clip: ptr32, words: ptr32, trusted: int, plain: int) -> int:
         return 0
     along = (words[_S_FORWARD_VELOCITY] << sh) >> sh
     across = (words[_S_LEFT_VELOCITY] << sh) >> sh
-    if int(unit_q14(0 - along, 0 - across, 0, clip)):
-        clip[_AXIS] = ((clip[_AXIS] << sh) >> sh) + (((clip[0] << sh) >> sh) >> 1)
-        clip[_AXIS + 1] = ((clip[_AXIS + 1] << sh) >> sh) + (((clip[1] << sh) >> sh) >> 1)
+    # As unit_q14() does, but a call costs more.
+    along = 0 - along
+    across = 0 - across
+    while along > 16383 or across > 16383 or along < -16383 or across < -16383:
+        along >>= 1
+        across >>= 1
+    square = along * along + across * across
+    if square:
+        better = 1
+        rest = square
+        while rest > 255:
+            rest >>= 8
+            better <<= 4
+        while rest > 0:
+            rest >>= 2
+            better <<= 1
+        root = better + 1
+        while better < root:
+            root = better
+            better = (root + square // root) >> 1
+        clip[_AXIS] = ((clip[_AXIS] << sh) >> sh) + ((along << 14) // root >> 1)
+        clip[_AXIS + 1] = ((clip[_AXIS + 1] << sh) >> sh) + ((across << 14) // root >> 1)
     steps = clip[_AXIS_STEPS] + 1
     clip[_AXIS_STEPS] = steps
     if steps >= _DRIFT_STEPS:

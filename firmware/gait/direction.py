@@ -89,7 +89,7 @@ _STEPS_ADDED = array("i", bytes(4 * 4 * STEP_WORDS))
 def decide(step, before, after):
     """(direction, confidence) of a Footfall, between its neighbours as far as they are known (or None)."""
     words = _side_by_side(step, before, after)
-    verdict = judge(words, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
+    verdict = judge(words, WORD_SHIFT, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
     return verdict >> _DIRECTION_SHIFT, verdict & 127
 
 
@@ -101,7 +101,7 @@ def packed(direction, confidence):
 def together(step, before, after):
     """(sums, samples, steps): a quarter of the sums of a Footfall and its neighbours, and how much they cover."""
     words = _side_by_side(step, before, after)
-    judge(words, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
+    judge(words, WORD_SHIFT, 0, STEP_WORDS, 2 * STEP_WORDS, 3 * STEP_WORDS)
     sums = words[3 * STEP_WORDS :]
     return sums, sums[W_SAMPLES], sums[_STEPS]
 
@@ -116,15 +116,22 @@ def _side_by_side(step, before, after):
 
 
 @micropython.viper
-def judge(words: ptr32, before: int, step: int, after: int, total: int) -> int:
+def judge(words: ptr32, sh: int, before: int, step: int, after: int, total: int) -> int:
     """The verdict on the step whose words begin at words[step]; a neighbour that is not known has no samples.
 
-    total: where the sums are written.
+    total: where the sums are written. sh: WORD_SHIFT.
     """
-    sh = int(WORD_SHIFT)
-    for k in range(8):
-        value = (((words[before + k] << sh) >> sh) >> 2) + (((words[step + k] << sh) >> sh) >> 2)
-        words[total + k] = value + (((words[after + k] << sh) >> sh) >> 2)
+    one = ptr32(int(words) + 4 * before)
+    two = ptr32(int(words) + 4 * step)
+    three = ptr32(int(words) + 4 * after)
+    sums = ptr32(int(words) + 4 * total)
+    for _ in range(8):
+        value = (((one[0] << sh) >> sh) >> 2) + (((two[0] << sh) >> sh) >> 2)
+        sums[0] = value + (((three[0] << sh) >> sh) >> 2)
+        one = ptr32(int(one) + 4)
+        two = ptr32(int(two) + 4)
+        three = ptr32(int(three) + 4)
+        sums = ptr32(int(sums) + 4)
     samples = words[before + _W_SAMPLES] + words[step + _W_SAMPLES] + words[after + _W_SAMPLES]
     words[total + _W_SAMPLES] = samples
     steps = 0
@@ -137,8 +144,32 @@ def judge(words: ptr32, before: int, step: int, after: int, total: int) -> int:
     words[total + _STEPS] = steps
     if samples == 0:
         return _UNDECIDED
-    cross = ((words[total + _S_FORWARD_VELOCITY] << sh) >> sh) >> 1
-    rho = int(percent_of_roots(cross, words[total + _S_FORWARD2] >> 1, words[total + _S_VELOCITY2] >> 1))
+    rho = ((words[total + _S_FORWARD_VELOCITY] << sh) >> sh) >> 1
+    # As percent_of_roots() does, but a call costs more.
+    square = words[total + _S_FORWARD2] >> 1
+    roots = words[total + _S_VELOCITY2] >> 1
+    if square == 0 or roots == 0:
+        rho = 0
+    else:
+        for k in range(2):
+            better = 1
+            rest = square
+            while rest > 255:
+                rest >>= 8
+                better <<= 4
+            while rest > 0:
+                rest >>= 2
+                better <<= 1
+            root = better + 1
+            while better < root:
+                root = better
+                better = (root + square // root) >> 1
+            if k:
+                roots *= root
+            else:
+                square = roots
+                roots = root
+        rho = rho // (roots // 100) if roots >= 1048576 else rho * 100 // roots
     edge = words[total + _S_EDGE2] // 100
     if edge:
         edge = ((words[total + _S_EDGE] << sh) >> sh) // edge

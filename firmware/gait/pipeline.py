@@ -15,7 +15,7 @@ from collections import namedtuple
 from micropython import const
 
 from firmware.gait import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN
-from firmware.gait.bouts import BoutTracker
+from firmware.gait.bouts import BoutTracker, count_step
 from firmware.gait.resample import RATE_MILLIHZ, Resampler
 
 __all__ = ("BACKWARD", "DIRECTIONS", "FORWARD", "SIDEWAYS", "UNKNOWN", "Pipeline", "Step")
@@ -26,12 +26,14 @@ PLACEMENTS = ("waist", "shoe", "pocket")
 # confidence is 0 .. 100; stability is 0 .. 100 or None where it is not known.
 Step = namedtuple("Step", ("contact_index", "decided_index", "direction", "confidence", "stability"))
 
-# As in signals.py.
+# As in signals.py, and in walk.py.
 _USED_UP = const(1 << 20)
+_SETTLED = const(25)
+_SETTLED_STEPS = const(26)
 # A step's verdict in a word, as in direction.py.
 _DIRECTION_SHIFT = const(7)
 _SCORE_SHIFT = const(9)
-_VERDICT = const(511)
+_DIRECTION = const(3)
 _NO_SCORE = const(127)
 
 
@@ -54,12 +56,12 @@ class Pipeline:
         self._origin = 0
         self._resampler = Resampler(rate_millihz)
         # Where the rate is that of the gait code, indices are alike.
-        self._input_index = None if rate_millihz == RATE_MILLIHZ else self._resampler.input_index
+        self._on_step = self._settle if rate_millihz == RATE_MILLIHZ else self._settle_resampled
         # Only the tracker that is worn is loaded: the other one would cost a tenth of a small device's heap.
         if placement == "shoe":
             from firmware.gait.shoe import StrideTracker
 
-            self._tracker = StrideTracker(self._resampler, self._settle, mounting)
+            self._tracker = StrideTracker(self._resampler, self._on_step, mounting)
         else:
             from firmware.gait.trunk import TrunkTracker
 
@@ -68,16 +70,17 @@ class Pipeline:
                 mounting = model = None
             if model:
                 self.model_id += "+" + model.name
-            self._tracker = TrunkTracker(self._resampler, self._settle, mounting, in_pocket, model, baseline)
+            self._tracker = TrunkTracker(self._resampler, self._on_step, mounting, in_pocket, model, baseline)
         self._kernel = self._tracker.kernel
         self._words = self._tracker.words
         self._arrays = self._tracker.arrays
         self._see_to = self._tracker.see_to
+        self._track = self._tracker.track
         self._noticed = self._tracker.events
         self._steps = []
         self._events = []
         self._bouts = BoutTracker(self._events)
-        self._in_bout = False
+        self._bout = self._bouts.words
 
     def process(self, samples, count):
         """Take `count` samples. Allocates nothing unless a peak is found."""
@@ -87,8 +90,9 @@ class Pipeline:
             if not what:
                 return
             if what & _USED_UP:
-                # There may be settled steps, nothing else.
-                self._see_to(what - _USED_UP)
+                # One step is settled, and nothing else is to be done.
+                self._track[_SETTLED] = 0
+                self._on_step(self._track[_SETTLED_STEPS], self._track[_SETTLED_STEPS + 1])
                 return
             if self._see_to(what):
                 self._report()
@@ -151,27 +155,28 @@ class Pipeline:
         self._tracker.finish()
         self._report()
 
+    def _settle_resampled(self, index, verdict):
+        self._settle(self._resampler.input_index(index), verdict)
+
     def _settle(self, index, verdict):
         """A settled step; verdict: a word as of direction.py, with the score.
 
         More than 11 words of variables and stack would allocate a frame.
         """
-        if self._input_index:
-            index = self._input_index(index)
         index += self._origin
         score = verdict >> _SCORE_SHIFT
+        if count_step(self._bout, verdict >> _DIRECTION_SHIFT & _DIRECTION, score):
+            self._bouts.turn(index)
+        else:
+            self._bouts.last = index
         if score == _NO_SCORE:
             score = None
-        verdict &= _VERDICT
-        self._bouts.feed(index, verdict >> _DIRECTION_SHIFT, score)
-        step = Step(index, self.sample_index, verdict >> _DIRECTION_SHIFT, verdict & 127, score)
+        step = Step(index, self.sample_index, verdict >> _DIRECTION_SHIFT & _DIRECTION, verdict & 127, score)
         self._steps.append(step)
-        self._in_bout = True
 
     def _report(self):
         while self._noticed:
             index, kind, detail = self._noticed.pop(0)
             self._events.append((self._resampler.input_index(index) + self._origin, kind, detail))
-        if self._in_bout and not self._tracker.walking:
-            self._in_bout = False
+        if not self._tracker.walking:
             self._bouts.end(self.sample_index)

@@ -53,7 +53,7 @@ class StrideTracker:
 
     strides: a list to which (where the stride went, level, Q14; up, Q14), in the clip's axes at its start,
     is appended for each stride but a pivot, for calibration; None: nobody wants them. on_step: not needed for that.
-    What pipeline.py asks for: `kernel`, its `words` and `arrays`, see_to().
+    What pipeline.py asks for: `kernel`, its `words` and `arrays`, see_to(); no `track`.
     """
 
     def __init__(self, resampler, on_step=None, mounting=None, strides=None):
@@ -63,6 +63,7 @@ class StrideTracker:
         self._stances = StanceFinder(resampler)
         self.kernel = take_samples
         self.words, self.arrays = self._stances.words, self._stances.arrays
+        self.track = None
         self._strapdown = Strapdown()
         self._mounting = mounting
         self._waiting = []

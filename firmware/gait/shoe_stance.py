@@ -112,7 +112,8 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
         usual_still = 2568
     # Where nothing is to be resampled and no rest waits frames lie in the samples.
     where = 0
-    if state[_RATE] == 104000 and state[_FILLED] % 13 == 0:
+    a = state[_FILLED]
+    if state[_RATE] == 104000 and (a == 0 or a == 13):
         where = 2
     found = 0
     news = 0

@@ -120,15 +120,15 @@ _SLOT = const(65)
 _LATER = const(66)
 _FINDERS = const(67)
 # One a frame, for 4 s. The unit is 128 LSB over one sample, 0.086 degrees; +-8192 of it are kept.
-_HEADINGS = const(121)
-_KEPT_PEAKS = const(153)  # (index, swing) of the newest peaks of the narrow finder
+_HEADINGS = const(124)
+_KEPT_PEAKS = const(156)  # (index, swing) of the newest peaks of the narrow finder
 # How large acceleration and turn get in each of the last 32 frames: squares of the largest and the smallest |acc|
 # and of the largest |gyr|, of means of 4 samples.
-_EXTREMES = const(201)
+_EXTREMES = const(204)
 # The last second and more: vertical acceleration less gravity, quarters of an LSB, plus 32768, in the lower half of
 # a word, and the braking one, forward's negative, in the upper.
-_RECENT = const(297)
-_RECENT_ROOM = const(104)
+_RECENT = const(300)
+_RECENT_ROOM = const(78)
 _RING = const(_RECENT + 104 + _RECENT_ROOM)
 STATE_WORDS = const(_RING + _CHANNELS * RING_SAMPLES // 2)
 
@@ -140,7 +140,8 @@ _USED_UP = const(1 << 20)
 _PEAKS_KEPT = const(24)
 
 # Words of a finder, from its place in the state on: what the signal is turned upside down with while it rises, and 0
-# while it falls; its least value, so turned, and where; how far it must turn back, and where it did so.
+# while it falls; its least value, so turned, and where; how far it must turn back, made from which hundredfold, and
+# its value where it did so.
 _DELAY = const(0)
 _FLIP = const(1)
 _LEAST = const(2)
@@ -152,7 +153,8 @@ _TYPICAL = const(7)
 _LAST_PEAK = const(8)
 _FOUND = const(9)
 _PEAKS = const(10)
-_FINDER_WORDS = const(18)
+_SHARE = const(18)
+_FINDER_WORDS = const(19)
 _UPSIDE_DOWN = const(2097151)
 _NEVER_TILTED = const(-32768)
 _NEVER_LOUD = const(1073741823)
@@ -251,7 +253,8 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
         awake = 1
     # Where nothing is to be resampled and no rest waits frames lie in the samples.
     where = 0
-    if state[_RATE] == 104000 and state[_FILLED] % 13 == 0:
+    a = state[_FILLED]
+    if state[_RATE] == 104000 and (a == 0 or a == 13):
         where = 2
     what = 0
     while what == 0:
@@ -311,9 +314,9 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
             mean_x = -131072
             mean_y = -131072
             mean_z = -131072
-            spin_x = turn_x + 131072
-            spin_y = turn_y + 131072
-            spin_z = turn_z + 131072
+            spin_x = turn_x
+            spin_y = turn_y
+            spin_z = turn_z
             b = 4
             rest -= 4
             if rest < 0:
@@ -349,11 +352,11 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
                     most = b
                 if least > b:
                     least = b
-                a = (turn_x - spin_x) >> 3
+                a = (turn_x - spin_x - 131072) >> 3
                 b = a * a
-                a = (turn_y - spin_y) >> 3
+                a = (turn_y - spin_y - 131072) >> 3
                 b = a * a + b
-                a = (turn_z - spin_z) >> 3
+                a = (turn_z - spin_z - 131072) >> 3
                 b = a * a + b
                 if most_turn < b:
                     most_turn = b
@@ -362,8 +365,8 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
         state[_NEWEST_MEAN + 2] = frame_z >> 2
         if most > state[_LOUD] or most_turn > state[_LOUD_TURN]:
             state[_ALERT] = index + ALERT_SAMPLES
-        a = index // 13
-        words = ptr32(int(state) + 4 * _EXTREMES + (a & 31) * 12)
+        frames = index // 13
+        words = ptr32(int(state) + 4 * _EXTREMES + (frames & 31) * 12)
         words[0] = most
         words[1] = least
         words[2] = most_turn
@@ -435,10 +438,9 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
         b = ((turn_x - a) + 64 >> 7) * ux
         b += ((turn_y - a) + 64 >> 7) * uy
         b += ((turn_z - a) + 64 >> 7) * uz
-        a = index // 13
         words = ptr32(int(state) + 4 * _HEADINGS)
-        b = ((words[(a - 1) & 31] << sh) >> sh) + (b >> 14)
-        words[a & 31] = ((b + 8192) & 16383) - 8192
+        b = ((words[(frames - 1) & 31] << sh) >> sh) + (b >> 14)
+        words[frames & 31] = ((b + 8192) & 16383) - 8192
 
         # What the offset of the samples comes to along each axis, less the offset of the result.
         f0 = (fx + fy + fz - 4096) << 15
@@ -449,15 +451,19 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
         words = ptr32(int(state) + 4 * _RECENT)
         if a + ahead > _RECENT_ROOM:
             old = ptr32(int(words) + 4 * a)
-            a = 26
+            a = 13
             while a:
                 a -= 1
                 words[0] = old[0]
                 words[1] = old[1]
                 words[2] = old[2]
                 words[3] = old[3]
-                words = ptr32(int(words) + 16)
-                old = ptr32(int(old) + 16)
+                words[4] = old[4]
+                words[5] = old[5]
+                words[6] = old[6]
+                words[7] = old[7]
+                words = ptr32(int(words) + 32)
+                old = ptr32(int(old) + 32)
             words = ptr32(int(state) + 4 * _RECENT)
         state[_SLOT] = a + ahead
         p = ptr16(int(words) + 4 * a)
@@ -473,13 +479,17 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
                 if a > _FORGET_SAMPLES:
                     b = 0
                     words[_TYPICAL] = 0
-            b //= 100
-            if b < _HYSTERESIS_MIN:
-                b = _HYSTERESIS_MIN
             if index == 0:
                 # It may begin in the middle of a walk.
-                b = 1
-            words[_HYSTERESIS] = b
+                words[_HYSTERESIS] = 1
+                words[_SHARE] = 1
+            elif words[_SHARE] - b:
+                # A division is a call.
+                words[_SHARE] = b
+                b //= 100
+                if b < _HYSTERESIS_MIN:
+                    b = _HYSTERESIS_MIN
+                words[_HYSTERESIS] = b
             words[_FOUND] = 0
             words = ptr32(int(words) + 4 * _FINDER_WORDS)
         news = 0
@@ -648,10 +658,11 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
         state[_INDEX] = index
         if index >= state[_WAKE]:
             news |= WAKE
-        a = ux * ((state[_POSTURE] << sh) >> sh)
-        a += uy * ((state[_POSTURE + 1] << sh) >> sh)
-        a += uz * ((state[_POSTURE + 2] << sh) >> sh)
-        if a >> 14 <= ((state[_WATCHED] << sh) >> sh):
+        a = sh
+        b = ((state[_POSTURE] << a) >> a) * ux
+        b = ((state[_POSTURE + 1] << a) >> a) * uy + b
+        b = ((state[_POSTURE + 2] << a) >> a) * uz + b
+        if b >> 14 <= ((state[_WATCHED] << a) >> a):
             news |= TILTED
         if index < state[_ALERT]:
             news |= STARTLED

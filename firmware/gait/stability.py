@@ -136,7 +136,7 @@ STABILITY_WORDS = _END - BEHIND_TRACK
 # Of other modules: viper knows no other module's constants.
 _SHIFT_AT = const(0)
 _INDEX_AT = const(31)
-_EXTREMES_AT = const(201)
+_EXTREMES_AT = const(204)
 _NEWEST_MEAN_AT = const(59)
 _LOUD_AT = const(62)
 _ALERT_AT = const(64)
@@ -164,59 +164,71 @@ CHANGED = const(4)
 
 
 @micropython.viper
-def _look_back(track: ptr32, state: ptr32, frame: int, at: int):
-    """Put down the levels of the window that ends with a frame, and turn words from track[at] to them to logarithms.
+def _look_back(a: int, b: int, c: int, track: ptr32, state: ptr32):
+    """Put down the levels of the window that ends with frame a, and turn words from track[b] to them to logarithms.
 
     The levels are the peak-to-peak of |acc| and the square of the largest |gyr|; the logarithms 256 * log2, exact to
-    2 units (half a percent). In one kernel: calls are dear.
+    2 units (half a percent). In one kernel: calls are dear. c: anything; viper keeps a, b and c in registers.
     """
+    at = b
+    extremes = int(state) + 4 * _EXTREMES_AT
     most = 0
     least = _NEVER_LOUD
     turn2 = 64
-    for ago in range(_WINDOW_FRAMES):
-        place = _EXTREMES_AT + ((frame - ago) & 31) * 3
-        if state[place] > most:
-            most = state[place]
-        if state[place + 1] < least:
-            least = state[place + 1]
-        if state[place + 2] > turn2:
-            turn2 = state[place + 2]
+    b = _WINDOW_FRAMES
+    while b:
+        b -= 1
+        words = ptr32(extremes + (a & 31) * 12)
+        a -= 1
+        c = words[0]
+        if most < c:
+            most = c
+        c = words[1]
+        if least > c:
+            least = c
+        c = words[2]
+        if turn2 < c:
+            turn2 = c
     # Newton's roots, from 1 g on. The root of 0 would divide by it.
-    size = 0
+    c = 0
     for _ in range(2):
         least |= 1
-        root = (1024 + least // 1024) >> 1
-        better = (root + least // root) >> 1
-        while better < root:
-            root = better
-            better = (root + least // root) >> 1
-        size = root - size
+        a = (1024 + least // 1024) >> 1
+        b = (a + least // a) >> 1
+        while b < a:
+            a = b
+            b = (a + least // a) >> 1
+        c = a - c
         least = most
-    if size < 4:
-        size = 4
-    track[_LEVEL] = size
+    if c < 4:
+        c = 4
+    track[_LEVEL] = c
     track[_LEVEL + 1] = turn2
-    while at < _LEVEL + 2:
-        n = track[at]
-        log = 1792
-        if n >= 65536:
-            n >>= 8
-            log += 2048
-            if n >= 65536:
-                n >>= 8
-                log += 2048
-        if n >= 8192:
-            n >>= 5
-            log += 1280
-        while n >= 512:
-            n >>= 1
-            log += 256
-        while n < 256:
-            n <<= 1
-            log -= 256
-        # log2(1 + x) is close to x + 0.34 x (1 - x); n is 256 (1 + x).
-        track[at] = log + n + ((n - 256) * (512 - n) * 88 >> 16)
-        at += 1
+    words = ptr32(int(track) + 4 * at)
+    at = _LEVEL + 2 - at
+    while at:
+        at -= 1
+        # The number, and its logarithm.
+        a = words[0]
+        b = 1792
+        if a >> 16:
+            a >>= 8
+            b += 2048
+            if a >> 16:
+                a >>= 8
+                b += 2048
+        if a >> 13:
+            a >>= 5
+            b += 1280
+        while a >> 9:
+            a >>= 1
+            b += 256
+        while a < 256:
+            a <<= 1
+            b -= 256
+        # log2(1 + x) is close to x + 0.34 x (1 - x); the number is 256 (1 + x).
+        words[0] = ((a - 256) * (512 - a) * 88 >> 16) + a + b
+        words = ptr32(int(words) + 4)
     track[_LEVEL + 1] = track[_LEVEL + 1] >> 1
 
 
@@ -258,7 +270,7 @@ def watch(track: ptr32, state: ptr32, clip: ptr32) -> int:
                 return _FELL
     if track[_OPEN_AT] == 0 or index < track[_CALM_AT] or track[_OWN] == 0:
         return 0
-    _look_back(track, state, frame, _LEVEL)
+    _look_back(frame, _LEVEL, 0, track, state)
     excess = track[_LEVEL] - track[_USUAL] + ((track[_LEVEL + 1] - track[_USUAL + 1]) >> 1)
     if excess <= _ALARM:
         return 0
@@ -304,7 +316,7 @@ def grade(track: ptr32, state: ptr32) -> int:
     frame = (last + _AFTER_PEAK) // _FRAME
     if frame > newest:
         frame = newest
-    _look_back(track, state, frame, _TIME)
+    _look_back(frame, _TIME, 0, track, state)
 
     # How large things usually get: a walk's first steps tell quickly.
     at = 0
@@ -324,11 +336,13 @@ def grade(track: ptr32, state: ptr32) -> int:
     first = 0
     if track[_OWN] == 0:
         first = 1
+    words = ptr32(int(track))
+    baseline = ptr32(int(track) + 4 * (_BASELINE + at))
     for k in range(2):
-        own = track[_OWN + k]
+        own = words[_OWN]
         if first:
-            own = track[_LEVEL + k]
-        more = track[_LEVEL + k] - own
+            own = words[_LEVEL]
+        more = words[_LEVEL] - own
         most = _GENTLE
         shift = 2
         if taken < 5:
@@ -340,22 +354,22 @@ def grade(track: ptr32, state: ptr32) -> int:
             more = 0 - most
         if seen:
             own += more >> shift
-            track[_OWN + k] = own
+            words[_OWN] = own
         if learns:
             if known == 1:
-                track[_BASELINE + at + k] = own << 4
-            track[_BASELINE + at + k] = (
-                track[_BASELINE + at + k] + ((own << 4) - track[_BASELINE + at + k]) // known
-            )
+                baseline[0] = own << 4
+            baseline[0] = baseline[0] + ((own << 4) - baseline[0]) // known
         usual = _BRISK_ACC
         if k:
             usual = _BRISK_TURN
         if known >= _STEPS_KNOWN:
-            usual = track[_BASELINE + at + k] >> 4
+            usual = baseline[0] >> 4
         usual -= _BELOW
-        if own > usual or track[_LEVEL + k] == _NO_TURN:
+        if own > usual or words[_LEVEL] == _NO_TURN:
             usual = own
-        track[_USUAL + k] = usual
+        words[_USUAL] = usual
+        words = ptr32(int(words) + 4)
+        baseline = ptr32(int(baseline) + 4)
         # Back from the logarithm. Acceleration swings about 1 g, and in a stumble further up than down.
         usual += _LOUDER
         more = usual & 255
@@ -377,12 +391,14 @@ def grade(track: ptr32, state: ptr32) -> int:
 
     # How much the step differs from the last one.
     uneven = 0
+    words = ptr32(int(track))
     for k in range(3):
-        value = track[_TIME + k]
+        value = words[_TIME]
         if k:
             value = (value - track[_TIME]) >> 1
-        more = value - ((track[_BEFORE + k] << sh) >> sh)
-        track[_BEFORE + k] = value
+        more = value - ((words[_BEFORE] << sh) >> sh)
+        words[_BEFORE] = value
+        words = ptr32(int(words) + 4)
         if more < 0:
             more = 0 - more
         if more > _BIT:

@@ -51,6 +51,7 @@ class TrunkTracker:
         self._mounting = mounting
         self._model = model
         self._walk = Walk(self.front, model is not None)
+        self.track = self._walk.track
         self._clip = ClipWatch(self.front, mounting, self._walk.clip) if mounting else None
         self.stability = None if in_pocket else Stability(self._walk.track, baseline)
         self._walk.know_forward(mounting is not None)

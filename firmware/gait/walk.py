@@ -284,7 +284,7 @@ def _look(track: ptr32, state: ptr32, news: int, verdict: int) -> int:
                 before = _RECORDS
                 if track[_PREVIOUS] == 0:
                     before = _NO_STEP
-                verdict = int(judge(track, before, _FIRST, after, _TOTAL))
+                verdict = int(judge(track, sh, before, _FIRST, after, _TOTAL))
             elif verdict < 0:
                 track[_WITH_NEXT] = 0 if after == _NO_STEP else 1
                 asked = JUDGE
@@ -300,7 +300,7 @@ def _look(track: ptr32, state: ptr32, news: int, verdict: int) -> int:
         plain = 0
         if direction == _FORWARD and sure >= _PLAIN_CONFIDENCE and samples:
             plain = 1
-        asked = int(take_in(clip, words, known, plain))
+        asked = int(take_in(clip, words, sh, known, plain))
         if asked == MOVED:
             known = 0
             track[_KNOWN] = 0
@@ -457,26 +457,26 @@ class Walk:
         """
         self._see_to = see_to
         self._on_step = on_step
-        self._front.attend(_look, self.track, self._report_or_see_to)
-
-    def _report_or_see_to(self, what):
-        if what != SETTLED:
-            return self._see_to(what)
-        return self.report()
+        self._front.attend(_look, self.track, self.report)
 
     def settle(self, verdict=_NO_VERDICT):
         """Go on settling: after SHUT was seen to, whether the gate is open now or not, or at the end.
 
         verdict: the answer to JUDGE, if that was asked for. 0, or what is to be done.
         """
-        return _look(self.track, self._state, 0, verdict)
+        what = _look(self.track, self._state, 0, verdict)
+        # A single step need not wait: the caller reports it.
+        self._state[LATER_AT] = 0
+        return what
 
     def know_forward(self, known):
         """Whether steps can have a direction."""
         self.track[_KNOWN] = known
 
-    def report(self):
-        """Hand over what is settled. False: nothing else is new."""
+    def report(self, what=SETTLED):
+        """Hand over what is settled, and False: nothing else is new. Where there is more to do, have it seen to."""
+        if what != SETTLED:
+            return self._see_to(what)
         track = self.track
         count = track[_SETTLED]
         track[_SETTLED] = 0

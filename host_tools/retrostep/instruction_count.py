@@ -25,7 +25,7 @@ from retrostep.device_tree import device_root
 from retrostep.walker import Walk
 
 # Instructions a sample that each placement may spend.
-LIMITS = {"waist": 1700, "shoe": 2500}
+LIMITS = {"waist": 1500, "shoe": 2500}
 SAMPLES = 3120
 BLOCK = 26
 SEED = 1
