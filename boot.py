@@ -85,3 +85,5 @@ if SAFE_MODE:
     machine.RTC().memory(b"")
     print("boot: safe mode, nothing is measured; reset to start the app")
 feeder = keep_fed() if _cause == machine.SOFT_RESET else None
+# main.py shares this namespace, and stays for good.
+del _slot, _button_held, _cause, _folder, _gave_up, _memory

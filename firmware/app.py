@@ -6,9 +6,9 @@ found, how a record looks or how a message travels; each of those is a module of
 
 import asyncio
 import gc
+import os
 import random
 import time
-from binascii import hexlify
 
 import machine
 from journal import write_atomically
@@ -22,9 +22,7 @@ from firmware.clock import Clock
 from firmware.cues import CuePlayer, CuePolicy, in_quiet_hours
 from firmware.daycount import DayCount
 from firmware.gait import BACKWARD
-from firmware.gait.pipeline import Pipeline
 from firmware.link.cable import CableLink
-from firmware.link.session import live_cue, live_step
 from firmware.link.windows import Windows
 from firmware.logbook import Logbook
 from firmware.power import Power
@@ -45,10 +43,10 @@ _WATCHDOG_MS = const(30_000)
 _HOUSEKEEPING_MS = const(1000)
 # Collecting seldom would scatter what stays over the whole heap, until no large piece is left in it.
 _COLLECT_EVERY_BYTES = const(8192)
-_UPDATE_IDLE_MS = const(60_000)
-_BATTERY_MS = const(4 * 3600 * 1000)
 # The seconds of an ESP32's module time count from 2000.
 _EPOCH_2000_S = const(946_684_800)
+_UPDATE_IDLE_MS = const(60_000)
+_BATTERY_MS = const(4 * 3600 * 1000)
 # The converter of a board whose battery is not fitted reads next to nothing.
 _NO_BATTERY_MV = const(2000)
 _BATTERY_LOOK_MS = const(60_000)
@@ -61,18 +59,30 @@ _SAMPLES_A_MINUTE = const(6_240)
 _DANGERS = ("unstable", "stumble", "fall")
 
 
+def mark(path, there):
+    """Make an empty file, or remove it; what can't be is printed."""
+    try:
+        if there:
+            open(path, "w").close()
+        else:
+            os.remove(path)
+    except OSError as error:
+        print("app: %s: %s" % (path, error))
+
+
 class Device:
     """Everything that runs on one board. safe: nothing is measured; cable, radio and log work."""
 
     def __init__(self, safe=False):
         startup = load_seldom("startup")
+        mountings = load_seldom("mountings")
         self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         self._safe = safe
         self.settings = Settings()
         self._woken = startup.woken()
         self.clock = Clock(time.ticks_us, time.ticks_diff, _BEFORE_WAKING_MS if self._woken else 0)
         placement = self.settings["placement"]
-        self._mounting = startup.mounting_of(self.settings["mounting"])
+        self._mounting = mountings.mounting_of(self.settings["mounting"])
         # Only the driver of the part that the board has is loaded.
         self._driver = __import__(board.IMU).Driver
         self._rate_millihz = self._driver.RATE_MILLIHZ
@@ -81,7 +91,7 @@ class Device:
             self._model = startup.installed_model(placement)
         elif placement == "shoe":
             print("app: a shoe's steps need a gyroscope; %s has none" % board.IMU)
-        self._pipeline = self._make_pipeline(placement)
+        self._pipeline = mountings.make_pipeline(self, placement)
         self.logbook = Logbook(
             LOG_FOLDER,
             self.clock.uptime_ms,
@@ -177,59 +187,17 @@ class Device:
         self.power.note_press()
         self.radio.open_pairing()
 
-    def _confirm_clip(self):
-        """The wearer says that the clip sits as it should."""
-        self._trust_clip(self._pipeline.confirm_clip())
-        self._cues.play("calibrated")
-
-    def _trust_clip(self, mounting):
-        """Keep `mounting` (None: nothing new) and ask for nothing any more."""
-        self._doubt_clip(False)
-        if mounting is not None:
-            self._mounting = mounting
-            try:
-                self.settings.change("mounting", hexlify(mounting.pack()).decode())
-            except OSError as full:
-                print("app: the mounting holds until the next reset; it could not be stored:", full)
-        self._cue_policy.trust(self._clip_known())
-
     def _doubt_clip(self, doubted):
         """Whether the wearer has to say that the clip sits as it should; kept through resets."""
         if doubted != self._clip_doubted:
             self._clip_doubted = doubted
-            load_seldom("startup").mark(_DOUBT, doubted)
+            mark(_DOUBT, doubted)
         self._cue_policy.trust(self._clip_known())
 
     def _need_samples(self):
         """Raises ValueError if none come: what waits for the wearer to move would wait for ever."""
         if self._safe or self._sampler.failures:
             raise ValueError("nothing is measured: safe mode, or the sensor fails; restart the device")
-
-    def _renew_pipeline(self):
-        """Settle what is known and begin anew with the mounting there is now."""
-        if self.test is not None:
-            self.test.finish(self, "cancelled")
-        self._pipeline.flush()
-        if self._sample_clock is not None:
-            self._take_results()
-            self._sample_clock.restart()
-        # The old one goes first: the heap has no room for both.
-        placement, self._pipeline = self._pipeline.placement, None
-        gc.collect()
-        self._pipeline = self._make_pipeline(placement)
-
-    def _make_pipeline(self, placement):
-        try:
-            with open(_BASELINE, "rb") as file:
-                baseline = file.read()
-        except OSError:
-            # Nobody has walked yet.
-            baseline = None
-        try:
-            return Pipeline(placement, self._mounting, self._rate_millihz, self._model, baseline)
-        except ValueError as damaged:
-            print("app:", damaged)
-            return Pipeline(placement, self._mounting, self._rate_millihz, self._model)
 
     def _keep_baseline(self):
         baseline = self._pipeline.take_baseline()
@@ -243,17 +211,25 @@ class Device:
         """A host has changed these settings: tell whoever keeps one (but those of setting_rules.AT_START)."""
         return load_seldom("answers").apply_settings(self, names)
 
+    @property
+    def cable_used(self):
+        """Whether a host has spoken at the cable."""
+        return self._link.used
+
     def status(self):
         """The values of protocol.fields()."""
-        return load_seldom("answers").status(self)
+        return load_seldom("status").values(self)
 
     def calibrate(self, action):
         """Carry out a CALIBRATE request; returns the answer's body. Raises ValueError if it can't be."""
         return load_seldom("answers").calibrate(self, action)
 
     def keep_time(self):
-        """A host told the time: keep it through resets."""
-        load_seldom("answers").keep_time(self)
+        """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
+        utc_s, ms = divmod(self.clock.utc_ms(), 1000)
+        date = time.gmtime(utc_s - _EPOCH_2000_S)
+        machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
+        self.day_count.synced(self.logbook.counts()[BACKWARD])
 
     def walk_test(self, action):
         """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
@@ -305,9 +281,8 @@ class Device:
                 shape = "." * self._plan.quarters if pattern == "progress" else ""
                 if pattern and self.test is None and self._cues.play(pattern, shape):
                     self._note_cue(contact_ms, pattern)
-            message = live_step(contact_ms, direction, confidence, stability)
-            self._link.live(message)
-            self.radio.live_step(contact_ms, message)
+            self._link.live_step(contact_ms, direction, confidence, stability)
+            self.radio.live_step(contact_ms, direction, confidence, stability)
         for index, kind, detail in self._pipeline.take_events():
             if kind == "bout_closed":
                 direction, steps, first_index, last_index, stability = detail
@@ -342,9 +317,8 @@ class Device:
         """The wearer felt a pattern for what happened at `at_ms`: log it, tell who listens."""
         number = steplog.PATTERNS.index(pattern)
         self.logbook.add_cue(at_ms, number)
-        message = live_cue(at_ms, number)
-        self._link.live(message)
-        self.radio.live(message)
+        self._link.live_cue(at_ms, number)
+        self.radio.live_cue(at_ms, number)
 
     def _set_pace(self, steps_per_min):
         """Beat so many steps a minute from now on; 0: no more."""
@@ -440,7 +414,14 @@ class Device:
                 self.close()
                 machine.reset()
             if not trusted and self._measured_ms() >= _TRUSTED_AFTER_MS:
-                trusted = load_seldom("answers").trust_application(self)
+                trusted = self._trust_application()
+
+    def _trust_application(self):
+        try:
+            return load_seldom("answers").trust_application(self)
+        except MemoryError:
+            # A second later there may be room.
+            return False
 
     def note_battery(self):
         """Log the battery's voltage and what the states have cost so far; returns the voltage in mV, 0: unknown."""

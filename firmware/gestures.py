@@ -5,6 +5,7 @@ Loaded when the button is pressed, and not kept.
 
 from micropython import const
 
+from firmware import load_seldom
 from firmware.gait import BACKWARD
 from firmware.link import protocol
 
@@ -64,7 +65,7 @@ def act(device, presses):
         elif presses == _SWITCH_CUES_PRESSES:
             switch_cues(device._cues, device.settings)
         elif presses == 1 and device._clip_doubted:
-            device._confirm_clip()
+            load_seldom("mountings").confirm_clip(device)
         elif presses == 1:
             today = device.day_count.today(
                 device.clock.utc_ms() is not None, device.logbook.counts()[BACKWARD]

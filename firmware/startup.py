@@ -2,14 +2,12 @@
 
 import os
 import time
-from binascii import unhexlify
 
 import machine
 from micropython import const
 
 from firmware import boards, steplog
 from firmware.boards import board
-from firmware.gait.mounting import Mounting
 
 # Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
 _RESERVE_BYTES = const(131_072)
@@ -51,28 +49,6 @@ def exists(path):
     except OSError:
         return False
     return True
-
-
-def mark(path, there):
-    """Make an empty file, or remove it; what can't be is printed."""
-    try:
-        if there:
-            open(path, "w").close()
-        elif exists(path):
-            os.remove(path)
-    except OSError as full:
-        print("app: %s is not kept: %s" % (path, full))
-
-
-def mounting_of(text):
-    """The stored calibration, or None: not calibrated, or not readable (said so, then treated the same)."""
-    if text is None:
-        return None
-    try:
-        return Mounting.unpack(unhexlify(text))
-    except ValueError as unreadable:
-        print("app: the stored mounting can't be used (%s); calibrate again" % unreadable)
-        return None
 
 
 def installed_model(placement):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrostep.board import BoardDied, BoardError, BoardTimeout, VirtualBoard, console, flash_image
+from retrostep.board.supervisor import NAMES_HEAP
 
 FIFO_APP = """
 import asyncio
@@ -106,7 +107,7 @@ def test_the_firmware_gets_the_heap_that_was_asked_for(image):
     with VirtualBoard(image("import gc; gc.collect(); print('free', gc.mem_free())"), speed=0) as board:
         board.wait_for_output(b">>> ")
     free = int(printed(board).split("free ")[1].split()[0])
-    assert 0.95 * 220 * 1024 < free <= 220 * 1024
+    assert 0.95 * (220 * 1024 - NAMES_HEAP) < free <= 220 * 1024
 
 
 def test_modules_the_board_does_not_have_are_missing(image):
@@ -169,7 +170,7 @@ def test_runs_at_the_speed_that_was_set(image):
         time.sleep(0.5)
         board.advance(0.001)
         ratio = (board.now_us - started_us) / 1e6 / (time.monotonic() - started)
-    assert 14 < ratio < 22
+    assert 14 < ratio < 26
 
 
 def test_a_loop_that_only_watches_the_clock_comes_to_an_end(image):

@@ -8,7 +8,7 @@ import pytest
 from firmware import steplog, steplog_decoder
 from firmware.clock import Clock
 from firmware.daycount import DayCount
-from firmware.link import protocol
+from firmware.link import cable, protocol
 from firmware.link.framing import decode_line, encode_line
 from firmware.link.session import LIVE_LEASE_MS, Session
 from firmware.logbook import Logbook
@@ -316,6 +316,11 @@ def test_a_refusal_reaches_the_user_with_its_reason(device):
     link = Link(Joined(device.session))
     with pytest.raises(Refused, match="expected at most"):
         asyncio.run(link.acknowledge(1_000_000, 77))
+
+
+def test_the_longest_request_fits_a_line_of_the_cable():
+    line = encode_line(bytes(protocol.MAX_REQUEST_BYTES))
+    assert len(line) == cable.MAX_LINE_BYTES + 1
 
 
 def test_raw_samples_are_refused_by_bluetooth(device):

@@ -28,7 +28,7 @@ class DeviceOnADesk:
     def walk(self, minutes):
         for _ in range(minutes * 120):
             self.now_ms += 500
-            self.windows.live_step(self.now_ms, b"")
+            self.windows.live_step(self.now_ms, 0, 90, None)
             assert not self.windows.due()
         self.windows.note_bout(minutes * 60_000)
 

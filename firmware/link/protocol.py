@@ -145,12 +145,16 @@ def fields():
 
 def encode_fields(values):
     """A dict of field name -> int or text as bytes, in the order of fields(). Other names are a KeyError."""
-    parts = []
+    encoded = bytearray()
+    found = 0
     for key, name, layout in fields():
         if name in values:
             value = values[name]
             data = value.encode() if layout is None else struct.pack(layout, value)
-            parts.append(bytes((key, len(data))) + data)
-    if len(parts) != len(values):
+            encoded.append(key)
+            encoded.append(len(data))
+            encoded.extend(data)
+            found += 1
+    if found != len(values):
         raise KeyError("status: expected names of fields(), got %s" % ", ".join(values))
-    return b"".join(parts)
+    return bytes(encoded)

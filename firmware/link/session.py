@@ -7,10 +7,10 @@ ERROR and changes nothing.
 """
 
 import gc
-import sys
 
 from journal import RECORD_BYTES, JournalFull, encode_record
 
+from firmware import load_seldom
 from firmware.link import protocol
 
 # A host that wants live steps or raw samples says so again within this time; one that vanished stops costing.
@@ -23,18 +23,6 @@ _SELDOM = (
     protocol.PAIR,
     protocol.WALK_TEST,
 )
-
-
-def live_step(contact_ms, direction, confidence, stability):
-    """The LIVE_STEP message for one settled step."""
-    score = protocol.STABILITY_NONE if stability is None else stability
-    body = protocol.pack_u32(contact_ms // 10) + bytes([direction, confidence, score])
-    return protocol.message(protocol.LIVE_STEP, 0, body)
-
-
-def live_cue(at_ms, pattern):
-    """The LIVE_CUE message for a pattern (index) that was played for what happened at `at_ms`."""
-    return protocol.message(protocol.LIVE_CUE, 0, protocol.pack_u32(at_ms // 10) + bytes([pattern]))
 
 
 class Session:
@@ -92,11 +80,9 @@ class Session:
     def _administration(self, opcode):
         """The answer to a request that is seldom made: loaded for it, and not kept."""
         gc.collect()
-        from firmware.link import administration
-
-        del sys.modules["firmware.link.administration"]
-        delattr(sys.modules["firmware.link"], "administration")
-        return lambda self, body: administration.answer(self._device, self._peer, opcode, body)
+        name = "anchoring" if opcode == protocol.ANCHOR else "administration"
+        module = load_seldom("link." + name)
+        return lambda self, body: module.answer(self._device, self._peer, opcode, body)
 
     async def _refuse(self, send, tag, code, text):
         await send(protocol.message(protocol.ERROR, tag, bytes([code]) + text.encode()))
@@ -200,6 +186,18 @@ class Session:
     def wants_raw(self):
         """Whether this host takes raw samples and marks now."""
         return self._device.clock.uptime_ms() < self._raw_until_ms
+
+    @staticmethod
+    def live_step(contact_ms, direction, confidence, stability):
+        """The LIVE_STEP message for one settled step."""
+        score = protocol.STABILITY_NONE if stability is None else stability
+        body = protocol.pack_u32(contact_ms // 10) + bytes([direction, confidence, score])
+        return protocol.message(protocol.LIVE_STEP, 0, body)
+
+    @staticmethod
+    def live_cue(at_ms, pattern):
+        """The LIVE_CUE message for a pattern (index) that was played for what happened at `at_ms`."""
+        return protocol.message(protocol.LIVE_CUE, 0, protocol.pack_u32(at_ms // 10) + bytes([pattern]))
 
     def raw_block(self, first_index, samples, count):
         """The RAW_BLOCK message for a block of samples."""

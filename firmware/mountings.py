@@ -1,0 +1,71 @@
+"""How the clip sits, and the gait pipeline that knows it: read, trusted, renewed. Loaded for that, and not kept.
+
+device: a Device (app.py).
+"""
+
+import gc
+from binascii import hexlify, unhexlify
+
+from firmware.gait.mounting import Mounting
+from firmware.gait.pipeline import Pipeline
+
+# What is usual in the wearer's gait (gait/stability.py).
+_BASELINE = "/baseline.bin"
+
+
+def mounting_of(text):
+    """The stored calibration, or None: not calibrated, or not readable (said so, then treated the same)."""
+    if text is None:
+        return None
+    try:
+        return Mounting.unpack(unhexlify(text))
+    except ValueError as unreadable:
+        print("app: the stored mounting can't be used (%s); calibrate again" % unreadable)
+        return None
+
+
+def make_pipeline(device, placement):
+    """A Pipeline for the mounting there is now, with the wearer's baseline."""
+    try:
+        with open(_BASELINE, "rb") as file:
+            baseline = file.read()
+    except OSError:
+        # Nobody has walked yet.
+        baseline = None
+    try:
+        return Pipeline(placement, device._mounting, device._rate_millihz, device._model, baseline)
+    except ValueError as damaged:
+        print("app:", damaged)
+        return Pipeline(placement, device._mounting, device._rate_millihz, device._model)
+
+
+def renew_pipeline(device):
+    """Settle what is known and begin anew with the mounting there is now."""
+    if device.test is not None:
+        device.test.finish(device, "cancelled")
+    device._pipeline.flush()
+    if device._sample_clock is not None:
+        device._take_results()
+        device._sample_clock.restart()
+    # The old one goes first: the heap has no room for both.
+    placement, device._pipeline = device._pipeline.placement, None
+    gc.collect()
+    device._pipeline = make_pipeline(device, placement)
+
+
+def trust_clip(device, mounting):
+    """Keep `mounting` (None: nothing new) and ask for nothing any more."""
+    device._doubt_clip(False)
+    if mounting is not None:
+        device._mounting = mounting
+        try:
+            device.settings.change("mounting", hexlify(mounting.pack()).decode())
+        except OSError as full:
+            print("app: the mounting holds until the next reset; it could not be stored:", full)
+    device._cue_policy.trust(device._clip_known())
+
+
+def confirm_clip(device):
+    """The wearer says that the clip sits as it should."""
+    trust_clip(device, device._pipeline.confirm_clip())
+    device._cues.play("calibrated")
