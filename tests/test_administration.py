@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import typer
 from test_sync import DeviceUnderTest, Joined
 from typer.testing import CliRunner
 
@@ -119,6 +120,21 @@ def test_assignments_are_json_or_else_text():
     parsed = parse_assignments(["motor_percent=30", "mounting=null", "placement=shoe", "quiet_from=22:00"])
     assert parsed == {"motor_percent": 30, "mounting": None, "placement": "shoe", "quiet_from": "22:00"}
     assert json.dumps(parsed)
+
+
+def test_assignments_that_look_like_numbers_stay_text_where_the_setting_is_text():
+    key = "12" * 20
+    parsed = parse_assignments([f"mounting={key}", "placement=7", "quiet_from=12e4", "motor_percent=12e1"])
+    assert parsed == {"mounting": key, "placement": "7", "quiet_from": "12e4", "motor_percent": 120.0}
+    assert parse_assignments(["of_a_later_firmware=12345678"]) == {"of_a_later_firmware": 12345678}
+
+
+@pytest.mark.parametrize("assignment", ['wifi={"password": "sesame"}', "wifi=sesame", "update_key=sesame"])
+def test_a_secret_is_no_argument(assignment):
+    with pytest.raises(typer.BadParameter) as refused:
+        parse_assignments([assignment])
+    assert "sesame" not in str(refused.value)
+    assert parse_assignments(["wifi=null"]) == {"wifi": None}
 
 
 def test_a_log_that_was_synced_can_be_erased_and_a_new_one_begins(device, link, store):

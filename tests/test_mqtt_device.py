@@ -2,56 +2,24 @@
 
 import json
 import re
-import sys
 
 import pytest
 from broker import PASSWORD, USER, CaptiveNetwork, Mosquitto, Relay, Subscriber, free_port
 from journal import Journal
-from umqtt_source import umqtt_files
+from wifi_board import DEVICE_ID, VISITED_S, board_of, create_image, printed, spans, wifi_setting
 
 from firmware import mqtt_payloads, steplog, steplog_decoder
-from firmware.gait.mounting import Mounting
 from firmware.logbook import Logbook
 from firmware.settings import SettingRefused, Settings
-from retrostep import cli, flash
-from retrostep.board import VirtualBoard, flash_image
-from retrostep.device_tree import device_files
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.walker import Walk, demo_walk
 
 pytestmark = pytest.mark.services
 
-DEVICE_ID = bytes.fromhex("a0b1c2d3e4f5")
 # 2026-11-20 12:00 UTC.
 NOON_MS = 1_795_176_000_000
 HOUR_MS = 3_600_000
 BOUTS = 40
-WIFI = {
-    "ssid": "home",
-    "password": "pass",
-    "host": "127.0.0.1",
-    "port": 1883,
-    "tls": False,
-    "user": None,
-    "secret": None,
-    "every_h": 1,
-    "window_s": 60,
-}
-# The first visit is due after a minute; loading, joining and so many messages fit into the rest.
-VISITED_S = 90
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """The device's files as `retrostep flash` installs them, and umqtt."""
-    folder = tmp_path_factory.mktemp("compiled")
-    entries = [(source, target) for source, target in device_files() if target.count("/") == 1]
-    application = flash.compile_application(folder, "x64")
-    files = entries + [
-        (path, f"/{name}" if name.startswith("firmware/") else f"/lib/{name}")
-        for name, path in application.items()
-    ]
-    return [*files, *umqtt_files(folder)]
 
 
 @pytest.fixture(scope="session")
@@ -76,40 +44,14 @@ def log(tmp_path_factory):
 
 
 @pytest.fixture
-def make_image(compiled, tmp_path):
+def make_image(tmp_path):
+    """make(port of the broker, the log, its authority, fields of the setting): a flash image."""
+
     def make(port, log=(), authority=None, **wifi):
-        visit = {**WIFI, "port": port, **wifi}
-        stored = tmp_path / "settings.json"
-        stored.write_text(
-            json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex(), "wifi": visit})
-        )
         more = [(authority, "/mqtt_ca.der")] if authority else []
-        image = tmp_path / "flash.img"
-        flash_image.create(image, [*compiled, (stored, "/settings.json"), *log, *more])
-        return image
+        return create_image(tmp_path / "flash.img", wifi_setting(port, **wifi), [*log, *more])
 
     return make
-
-
-def board_of(image, air="there", **options):
-    return VirtualBoard(
-        image,
-        speed=0,
-        unique_id=DEVICE_ID,
-        extra_modules=("network",),
-        script=((0, "set_wifi", air),),
-        **options,
-    )
-
-
-def printed(board):
-    return bytes(board.console).decode()
-
-
-def spans(board, radio):
-    """[(on_us, off_us)] of "wifi" or "bluetooth"."""
-    times = [event.us for event in board.events if event.kind == radio]
-    return list(zip(times[::2], times[1::2], strict=True))
 
 
 def wifi_spans(board):
@@ -201,10 +143,8 @@ def test_mqtt_device_ends_a_visit_before_a_held_button_opens_bluetooth(make_imag
     assert 73_000_000 < off_us < 75_000_000
 
 
-def test_mqtt_device_is_never_in_the_wifi_unless_it_was_set_up(compiled, tmp_path):
-    image = tmp_path / "flash.img"
-    flash_image.create(image, compiled)
-    with board_of(image) as board:
+def test_mqtt_device_is_never_in_the_wifi_unless_it_was_set_up(tmp_path):
+    with board_of(create_image(tmp_path / "flash.img", None)) as board:
         board.advance(300)
         assert wifi_spans(board) == []
 
@@ -225,11 +165,12 @@ def test_mqtt_device_is_never_in_the_wifi_unless_it_was_set_up(compiled, tmp_pat
 )
 def test_mqtt_device_refuses_a_wrong_setting_without_repeating_it(wrong, tmp_path):
     settings = Settings(str(tmp_path / "settings.json"))
-    settings.change("wifi", WIFI)
+    right = wifi_setting(1883)
+    settings.change("wifi", right)
     assert settings.shown()["wifi"] is True
     with pytest.raises(SettingRefused, match=r"wifi: expected .*, got a bad value"):
-        settings.change("wifi", {**WIFI, **wrong})
-    assert settings["wifi"] == WIFI
+        settings.change("wifi", {**right, **wrong})
+    assert settings["wifi"] == right
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -336,29 +277,3 @@ def test_mqtt_device_loses_no_step_of_a_walk_that_begins_while_the_network_swall
     assert all(
         abs(one["uptime_ms"] - other["uptime_ms"]) <= 30 for one, other in zip(swallowed, passed, strict=True)
     )
-
-
-def test_mqtt_device_is_set_up_over_the_link_and_tells_no_password_back(
-    compiled, tmp_path, monkeypatch, capsys
-):
-    image = tmp_path / "flash.img"
-    flash_image.create(image, compiled)
-    (tmp_path / "typed").write_text("pass\nsesame\n")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["retrostep", *words])
-        with pytest.raises(SystemExit) as done:
-            cli.main()
-        return done.value.code or 0
-
-    with board_of(image) as board, (tmp_path / "typed").open() as typed:
-        board.set_speed(1.0)
-        monkeypatch.setattr(sys, "stdin", typed)
-        words = ("wifi", "set", "home", "broker.lan", "--user", USER, "--every-h", "6", "--port", board.port)
-        assert run(*words) == 0
-        assert run("settings", "show", "--port", board.port, "--json") == 0
-        told = capsys.readouterr()
-        assert json.loads(told.out.splitlines()[-1])["settings"]["wifi"] is True
-        assert run("wifi", "off", "--port", board.port) == 0
-        assert "sesame" not in told.out + told.err + printed(board)
-        board.cut_power()

@@ -1,14 +1,12 @@
 """Bluetooth and Wi-Fi on one small heap: windows and visits take turns; and what the charger starts."""
 
-import json
+import contextlib
 from itertools import pairwise
 
 import pytest
 from broker import Relay, Subscriber, free_port
-from umqtt_source import umqtt_files
+from wifi_board import DEVICE_ID, board_of, create_image, printed, spans, wifi_setting
 
-from firmware.gait.mounting import Mounting
-from retrostep.board import VirtualBoard, flash_image
 from retrostep.device_tree import device_root
 from retrostep.flash import compile_file
 from retrostep.walker import Walk
@@ -22,7 +20,6 @@ from retrostep.board.radio import Air, BoardRadio
 
 pytestmark = pytest.mark.services
 
-DEVICE_ID = bytes.fromhex("a0b1c2d3e4f5")
 # Added to the usual profile: the charger is taken for connected while the battery's voltage is above 4.1 V.
 CHARGING = """
 def charging():
@@ -36,7 +33,7 @@ WALK_S = 40
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """The device's files, aioble, umqtt and a long log, of a board that can see its charger."""
+    """aioble, a long log, and the profile of a board that can see its charger."""
     folder = tmp_path_factory.mktemp("files")
     profile = folder / "charging.py"
     profile.write_text((device_root() / "firmware" / "boards" / "xiao_esp32s3.py").read_text() + CHARGING)
@@ -44,8 +41,7 @@ def files(tmp_path_factory):
     (folder / "board.txt").write_text("charging")
     write_log(folder / "log")
     return [
-        *device_and_aioble(),
-        *umqtt_files(folder),
+        *(entry for entry in device_and_aioble() if "/aioble/" in entry[1]),
         (compiled, "/firmware/boards/charging.mpy"),
         (folder / "board.txt", "/board.txt"),
         *((path, f"/log/{path.name}") for path in (folder / "log").iterdir()),
@@ -57,62 +53,39 @@ def make_image(files, tmp_path):
     """make(port of the broker, hours between visits): an image that is set up for Wi-Fi."""
 
     def make(port, every_h=24):
-        wifi = {"ssid": "home", "password": "pass", "host": "127.0.0.1", "port": port, "tls": False}
-        wifi.update(user=None, secret=None, every_h=every_h, window_s=60)
-        settings = tmp_path / "settings.json"
-        settings.write_text(
-            json.dumps({"placement": "waist", "mounting": Mounting.clip().pack().hex(), "wifi": wifi})
-        )
-        image = tmp_path / "flash.img"
-        flash_image.create(image, [*files, (settings, "/settings.json")])
-        return image
+        return create_image(tmp_path / "flash.img", wifi_setting(port, every_h=every_h), files)
 
     return make
 
 
 @pytest.fixture
 def start(tmp_path):
-    """start(image, script=..., walk_starts_s=...): a Desk; the walk lasts WALK_S."""
-    with Air(advertising_interval_s=HEARD_AT_ONCE_S) as air:
-        boards = []
+    """start(image, air, script=..., walk=...): a Desk whose board has run for a second."""
+    with contextlib.ExitStack() as stack:
+        space = stack.enter_context(Air(advertising_interval_s=HEARD_AT_ONCE_S))
 
-        def start(image, script=(), **options):
-            board_radio = BoardRadio(air)
-            board = VirtualBoard(
-                image,
-                speed=0,
-                radio=board_radio,
-                unique_id=DEVICE_ID,
-                extra_modules=("network",),
-                script=((0, "set_wifi", "there"), *script),
-                **options,
-            )
-            boards.append(board)
-            board.start()
+        def start(image, air="there", **options):
+            radio = BoardRadio(space)
+            board = stack.enter_context(board_of(image, air, radio=radio, **options))
+            stack.callback(lambda: print(printed(board)))
             board.advance(1)
-            return Desk(board, board_radio, Laptop(air), tmp_path)
+            return Desk(board, radio, Laptop(space), tmp_path)
 
         yield start
-        for board in boards:
-            print(board.console.decode(errors="replace"))
-            board.stop()
 
 
 def a_walk():
     return Walk(3).stand(1).walk("backward", seconds=WALK_S).stand(4).recording("waist").samples
 
 
-def spans(board):
-    """[(on_s, off_s, which)] of both radios, in order."""
-    found = []
-    for which in ("wifi", "bluetooth"):
-        times = [event.us / 1e6 for event in board.events if event.kind == which]
-        found += [(on_s, off_s, which) for on_s, off_s in zip(times[::2], times[1::2], strict=True)]
-    return sorted(found)
+def turns(board):
+    """[(on_s, off_s, which radio)] in order."""
+    found = [(on, off, which) for which in ("wifi", "bluetooth") for on, off in spans(board, which)]
+    return [(on_us / 1e6, off_us / 1e6, which) for on_us, off_us, which in sorted(found)]
 
 
 def never_together(board):
-    found = spans(board)
+    found = turns(board)
     return all(before[1] <= after[0] for before, after in pairwise(found))
 
 
@@ -139,12 +112,12 @@ def test_mqtt_radios_window_visit_window_within_the_heap_of_a_plain_esp32(server
         desk.hold()
         stored += desk.sync().records
         desk.board.advance(200)
-        printed = desk.board.console.decode()
+        text = printed(desk.board)
         desk.board.cut_power()
-    assert [which for _, _, which in spans(desk.board)] == ["bluetooth", "wifi"] * 3 + ["bluetooth"]
+    assert [which for _, _, which in turns(desk.board)] == ["bluetooth", "wifi"] * 3 + ["bluetooth"]
     assert never_together(desk.board)
-    assert "emory" not in printed
-    assert "wifi:" not in printed
+    assert "emory" not in text
+    assert "wifi:" not in text
     (bout,) = listener.of("/bout")
     assert bout["steps"] > 60
     assert stored == len(desk.stored())
@@ -153,18 +126,18 @@ def test_mqtt_radios_window_visit_window_within_the_heap_of_a_plain_esp32(server
 def test_mqtt_radios_the_charger_starts_a_visit_once_each_time_it_is_connected(server, make_image, start):
     script = ((600_000, *ON_CHARGER), (1_200_000, *OFF_CHARGER), (1_800_000, *ON_CHARGER))
     with Subscriber(server.port) as listener:
-        desk = start(make_image(server.port), script)
+        desk = start(make_image(server.port), script=script)
         desk.board.advance(3600)
         done(listener)
-    begins_s = [on_s for on_s, _, _ in spans(desk.board)]
-    assert [which for _, _, which in spans(desk.board)] == ["wifi"] * 3
+    begins_s = [on_s for on_s, _, _ in turns(desk.board)]
+    assert [which for _, _, which in turns(desk.board)] == ["wifi"] * 3
     assert begins_s == [pytest.approx(expected, abs=3) for expected in (61, 601, 1801)]
 
 
 def test_mqtt_radios_a_device_that_starts_on_the_charger_visits_once(server, make_image, start):
     desk = start(make_image(server.port), battery_mv=ON_CHARGER[1])
     desk.board.advance(1800)
-    ((on_s, _, which),) = spans(desk.board)
+    ((on_s, _, which),) = turns(desk.board)
     assert (which, on_s) == ("wifi", pytest.approx(61, abs=3))
 
 
@@ -175,14 +148,14 @@ def test_mqtt_radios_on_the_charger_right_after_a_walk_first_the_host_then_the_b
     end_s = 300 + WALK_S
     script = ((1000 * (end_s + 10), *ON_CHARGER),)
     with Subscriber(server.port) as listener:
-        desk = start(make_image(server.port), script, walk=a_walk(), walk_starts_s=300)
+        desk = start(make_image(server.port), script=script, walk=a_walk(), walk_starts_s=300)
         desk.hold()
         desk.pair()
         desk.board.advance(600)
         done(listener)
-    assert [which for _, _, which in spans(desk.board)] == ["bluetooth", "wifi", "bluetooth", "wifi"]
+    assert [which for _, _, which in turns(desk.board)] == ["bluetooth", "wifi", "bluetooth", "wifi"]
     assert never_together(desk.board)
-    window, visit = spans(desk.board)[2:]
+    window, visit = turns(desk.board)[2:]
     assert window[0] == pytest.approx(end_s + 11, abs=3)
     assert visit[0] >= max(window[1], end_s + 55)
     assert visit[0] < end_s + 75
@@ -190,12 +163,12 @@ def test_mqtt_radios_on_the_charger_right_after_a_walk_first_the_host_then_the_b
 
 
 def test_mqtt_radios_a_visit_under_way_ends_before_the_button_opens_a_window(make_image, start):
-    desk = start(make_image(free_port()), ((1, "set_wifi", "absent"),))
+    desk = start(make_image(free_port()), "absent")
     desk.board.advance(69)
     desk.hold(10)
     assert desk.pair()["device_id"] == DEVICE_ID.hex()
     desk.board.advance(200)
-    visit, window = spans(desk.board)
+    visit, window = turns(desk.board)
     assert (visit[2], window[2]) == ("wifi", "bluetooth")
     assert 72 < visit[1] < 75
     assert visit[1] <= window[0]
@@ -207,7 +180,7 @@ def test_mqtt_radios_a_visit_that_breaks_off_leaves_room_for_a_window(server, ma
         desk.hold()
         desk.pair()
         desk.board.advance(200)
-        assert "left early" in desk.board.console.decode()
+        assert "left early" in printed(desk.board)
         desk.hold()
         assert desk.sync().records > 200
         desk.board.advance(200)

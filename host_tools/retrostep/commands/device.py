@@ -60,6 +60,22 @@ def status_table(status: dict[str, Any]) -> Table:
     return table
 
 
+def tell_sync(result: SyncResult, as_json: bool) -> None:
+    """Print what a sync has done."""
+    if as_json:
+        print(json.dumps(result.__dict__))
+        return
+    print(
+        f"device {result.device_id}: {result.records} new records ({result.payload_bytes} bytes), "
+        f"clock set to +-{result.clock_uncertainty_ms} ms"
+    )
+    if result.missing:
+        print(
+            f"{result.missing} older records are no longer on the device: another database has them, or "
+            "the log tells what was lost"
+        )
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
 
@@ -148,21 +164,11 @@ def register(app: typer.Typer) -> None:
         with Store(db or default_path()) as store:
             over = partial(over_link, port, radio, address, wait_s=wait_s)
             result = sync_with_bar(over, store, console)
+            # Told before the broker is asked: it may be away, and the sync is done all the same.
+            tell_sync(result, as_json)
             published = publish_all(store) if to_mqtt else []
-        if as_json:
-            print(json.dumps(result.__dict__))
-        else:
-            print(
-                f"device {result.device_id}: {result.records} new records ({result.payload_bytes} bytes), "
-                f"clock set to +-{result.clock_uncertainty_ms} ms"
-            )
-            if result.missing:
-                print(
-                    f"{result.missing} older records are no longer on the device: another database has them, or "
-                    "the log tells what was lost"
-                )
-            for one in published:
-                print(f"device {one.device_id}: {one.messages} messages published")
+        for one in published if not as_json else ():
+            print(f"device {one.device_id}: {one.messages} messages published")
 
     @app.command()
     def erase(

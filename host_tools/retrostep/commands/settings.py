@@ -14,18 +14,37 @@ from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
 from retrostep.link import DeviceSettings
 from retrostep.printable import printable
 
+from firmware import setting_rules  # isort: skip
+
+
+def _is_text_only(name: str) -> bool:
+    """Whether no number fits the setting: its rule has no bounds. One that is not known here may be anything."""
+    return name in setting_rules.RULES and not isinstance(setting_rules.RULES[name][1], int)
+
 
 def parse_assignments(texts: list[str]) -> dict[str, Any]:
-    """{"name": value} of texts like name=value. A value is JSON (30, true, null), anything else is text."""
+    """{"name": value} of texts like name=value. A value is JSON (30, true, null), anything else is text.
+
+    What looks like a number stays text where a setting takes none. Raises typer.BadParameter, also for a secret:
+    every user of the computer can see arguments.
+    """
     changes: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"{text!r}: expected NAME=VALUE", param_hint="NAME=VALUE")
         try:
-            changes[name] = json.loads(value)
+            parsed = json.loads(value)
         except ValueError:
-            changes[name] = value
+            parsed = value
+        if name in setting_rules.SECRET and parsed is not None:
+            raise typer.BadParameter(
+                f"{name} is a secret, and others can see arguments: `retrostep wifi set` asks for passwords, "
+                "`retrostep pair` makes the key of updates",
+                param_hint="NAME=VALUE",
+            )
+        looks_like_number = isinstance(parsed, (int, float)) and not isinstance(parsed, bool)
+        changes[name] = value if looks_like_number and _is_text_only(name) else parsed
     return changes
 
 
