@@ -1,6 +1,7 @@
 """MQTT from the database: what a real broker is told, and what happens when it is away, false or unwilling."""
 
 import json
+import re
 import sys
 from datetime import date, timedelta
 
@@ -10,6 +11,7 @@ from broker import PASSWORD, USER, Mosquitto, Subscriber, free_port
 from firmware import mqtt_payloads, steplog
 from retrostep import broker, cli
 from retrostep.broker import Broker, BrokerError, BrokerNotSetUp, BrokerSettings
+from retrostep.device_tree import device_root
 from retrostep.history import read_history
 from retrostep.periods import days
 from retrostep.publishing import publish
@@ -236,6 +238,47 @@ def test_mqtt_steps_without_a_date_are_told_as_bouts_and_count_on_no_day():
     assert list(digest.today()) == []
 
 
+# What Home Assistant takes: units of a device class, and whether it may have a state class.
+UNITS = {"duration": ("s", True), "battery": ("%", True), "voltage": ("mV", True), "timestamp": (None, False)}
+
+
+def test_mqtt_home_assistant_accepts_the_classes_and_units_of_every_entity():
+    for topic, text, retained in mqtt_payloads.discovery(DEVICE, "xiao_esp32s3", "0.1.0"):
+        assert retained
+        assert re.fullmatch(
+            rf"homeassistant/(sensor|event|binary_sensor)/retrostep_{DEVICE}/\w+/config", topic
+        )
+        entity = json.loads(text)
+        component = topic.split("/")[1]
+        if component == "sensor":
+            unit, counted = UNITS.get(entity.get("device_class"), (entity.get("unit_of_measurement"), True))
+            assert entity.get("unit_of_measurement") == unit
+            assert entity.get("state_class") in (
+                (None, "measurement", "total_increasing") if counted else (None,)
+            )
+            # Without a unit a state class would make a number of a text.
+            assert "state_class" not in entity or unit
+        elif component == "event":
+            assert entity["event_types"] == list(steplog.EVENTS)
+        else:
+            assert entity["device_class"] == "connectivity"
+            assert (entity["payload_on"], entity["payload_off"]) == ("online", "offline")
+
+
+def test_mqtt_dashboard_of_the_documentation_names_entities_that_discovery_makes():
+    made = set()
+    for topic, text, _ in mqtt_payloads.discovery(DEVICE, "xiao_esp32s3", "0.1.0"):
+        entity = json.loads(text)
+        name = f"{entity['device']['name']} {entity['name']}".lower()
+        made.add(f"{topic.split('/')[1]}.{re.sub('[^a-z0-9]+', '_', name)}")
+    (dashboard,) = re.findall(
+        r"```yaml\n(.*?)```", (device_root() / "docs" / "mqtt.md").read_text(), re.DOTALL
+    )
+    named = set(re.findall(r"\b(?:sensor|event|binary_sensor)\.\w+", dashboard))
+    assert len(named) >= 8
+    assert named <= made
+
+
 @pytest.mark.parametrize("day", [0, 59, 60, 11_016, 20_453, 20_512, 47_481])
 def test_mqtt_dates_are_those_of_the_calendar(day):
     assert mqtt_payloads.day_text(day) == str(date(1970, 1, 1) + timedelta(days=day))
@@ -274,7 +317,7 @@ def test_mqtt_a_wrong_password_is_told_as_that(mosquitto, tmp_path, walks):
     with Mosquitto(mosquitto, folder, password=True) as server:
         right = BrokerSettings("127.0.0.1", server.port, False, None, USER, PASSWORD)
         assert walks.publish(right)[0].records == 2
-        with pytest.raises(BrokerError, match=r"refused user 'walker'.*password"):
+        with pytest.raises(BrokerError, match=rf"refused user '{USER}'.*password"):
             walks.publish(BrokerSettings("127.0.0.1", server.port, False, None, USER, "guess"))
 
 

@@ -456,7 +456,8 @@ class Link:
 
     async def settings(self, changes: dict[str, Any] | None = None) -> DeviceSettings:
         """Change these settings, all or none; the settings as they are then. Raises LinkError."""
-        request = json.dumps(changes).encode() if changes else b""
+        # MicroPython takes an escaped character beyond 16 bits for two.
+        request = json.dumps(changes, ensure_ascii=False).encode() if changes else b""
         if len(request) > MAX_BODY_BYTES:
             raise LinkError(
                 f"settings: expected at most {MAX_BODY_BYTES} bytes in one go, got {len(request)}: set fewer at once"
