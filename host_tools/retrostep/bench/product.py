@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from retrostep import diary, interpreter
+from retrostep import diary, energy, interpreter
 from retrostep.bench.figure import Figure
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cable import CableTransport
@@ -141,6 +141,13 @@ def radio_syncs() -> Iterator[Figure]:
     yield Figure("radio_payload_of_link", share, "% of its bytes", 85, at_least=True)
 
 
+def battery() -> Iterator[Figure]:
+    """How many days of the profile (energy.py) a cell of 500 mAh lasts, by the highest and the lowest currents."""
+    life = energy.days_of_life(energy.profile_day())
+    yield Figure("battery_days_at_least", life.low, "days", 7, at_least=True)
+    yield Figure("battery_days_at_most", life.high, "days", None)
+
+
 def figures() -> Iterator[Figure]:
     """All of them, measured one after the other."""
     for placement in ("waist", "shoe"):
@@ -149,4 +156,5 @@ def figures() -> Iterator[Figure]:
     yield from board_hour()
     yield from radio_syncs()
     yield from flash_wear()
+    yield from battery()
     yield from reports()
