@@ -161,8 +161,8 @@ class Device:
         startup.recall_time(self.clock, self.logbook)
         startup.tell_crash(self.logbook)
         self._woken_by_timer = startup.woken_by_timer()
-        if self._woken_by_timer:
-            self.radio.open_soon()
+        if self._woken:
+            self.radio.wake(self._woken_by_timer)
 
     def _busy(self):
         """Whether anything would suffer if the CPU slept now."""

@@ -9,11 +9,13 @@ import machine
 from imu import WrongPart
 
 _WAKE_MG = 63
-_MINUTE_MS = 60_000
 
 
 def lie_still(device):
-    """Sleep until something moves, the button is pressed or a window of the radio is due; returns if it can't be."""
+    """Sleep until something moves, the button is pressed, or a window of the radio or a visit to the Wi-Fi is due.
+
+    Returns if it can't be.
+    """
     imu = device.imu
     service = __import__(imu.SERVICE)
     try:
@@ -23,11 +25,11 @@ def lie_still(device):
         return
     device.note_battery()
     device.close()
-    every_min = device.settings["radio_every_min"]
+    due_ms = device.radio.due_in_ms()
     device.power.arm(True)
-    if every_min:
-        machine.deepsleep(every_min * _MINUTE_MS)
-    machine.deepsleep()
+    if due_ms is None:
+        machine.deepsleep()
+    machine.deepsleep(due_ms)
 
 
 def resume(imu):

@@ -28,6 +28,7 @@ SWEEPS = (
     "boards",
     "alloc",
     "soak",
+    "mqtt",
 )
 
 

@@ -6,10 +6,19 @@ import re
 import pytest
 from broker import PASSWORD, USER, CaptiveNetwork, Mosquitto, Relay, Subscriber, free_port
 from journal import Journal
-from wifi_board import DEVICE_ID, VISITED_S, board_of, create_image, printed, spans, wifi_setting
+from wifi_board import (
+    DEVICE_ID,
+    LOG_ID,
+    VISITED_S,
+    board_of,
+    create_image,
+    printed,
+    spans,
+    wifi_setting,
+    write_log,
+)
 
 from firmware import mqtt_payloads, steplog, steplog_decoder
-from firmware.logbook import Logbook
 from firmware.settings import SettingRefused, Settings
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.walker import Walk, demo_walk
@@ -18,29 +27,13 @@ pytestmark = pytest.mark.services
 
 # 2026-11-20 12:00 UTC.
 NOON_MS = 1_795_176_000_000
-HOUR_MS = 3_600_000
 BOUTS = 40
 
 
 @pytest.fixture(scope="session")
 def log(tmp_path_factory):
-    """A log of BOUTS bouts, one an hour, each with an event, as the device writes it."""
-    folder = tmp_path_factory.mktemp("device") / "log"
-    folder.mkdir()
-    now_ms = [0]
-    logbook = Logbook(str(folder), lambda: now_ms[0], 77, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3")
-    logbook.add_anchor(0, NOON_MS, 5, steplog.SOURCE_HOST)
-    for number in range(BOUTS):
-        now_ms[0] += HOUR_MS
-        first_ms = now_ms[0]
-        for step in range(10 + number):
-            now_ms[0] = first_ms + step * 500
-            logbook.add_step(now_ms[0], number % 2, 90, None)
-        logbook.add_bout(number % 2, None, 10 + number, first_ms, now_ms[0])
-        logbook.add_event(now_ms[0], 0, 70)
-        logbook.flush()
-    logbook.close()
-    return [(path, f"/log/{path.name}") for path in folder.iterdir()]
+    """The files of a log of BOUTS bouts."""
+    return write_log(tmp_path_factory.mktemp("device") / "log", BOUTS, NOON_MS)
 
 
 @pytest.fixture
@@ -88,10 +81,13 @@ def test_mqtt_device_makes_the_payloads_that_the_host_makes(server, make_image, 
 
     folder = log[0][0].parent
     digest = mqtt_payloads.Digest(
-        DEVICE_ID.hex(), 77, lambda tag, sequence, uptime_ms: NOON_MS + uptime_ms, mqtt_payloads.fixed_days(0)
+        DEVICE_ID.hex(),
+        LOG_ID,
+        lambda tag, sequence, uptime_ms: NOON_MS + uptime_ms,
+        mqtt_payloads.fixed_days(0),
     )
     expected = []
-    for record in Journal(str(folder), steplog.FORMAT_VERSION, 77).records():
+    for record in Journal(str(folder), steplog.FORMAT_VERSION, LOG_ID).records():
         expected += [(topic, json.loads(text)) for topic, text, _ in digest.take(*record)]
     told = [(topic, json.loads(text)) for topic, text, _ in listener.messages if text.startswith("{")]
     told = [message for message in told if message[0].startswith("retrostep/")]
@@ -120,6 +116,29 @@ def test_mqtt_device_sends_after_a_broken_connection_what_was_not_confirmed(serv
     ]
     assert len({bout["id"] for bout in listener.of("/bout")}) == BOUTS
     assert len(listener.ids()) - len(unique) <= 40
+
+
+def test_mqtt_device_whose_power_is_cut_in_a_visit_is_told_offline_and_goes_on_where_it_was(
+    server, make_image, log
+):
+    with Subscriber(server.port) as listener, board_of(make_image(server.port, log)) as board:
+        board.cut_at(63_300)
+        board.advance(VISITED_S)
+        # Nobody has said goodbye: the broker speaks the will.
+        listener.wait_for(lambda messages: messages and messages[-1][1] == "offline")
+        assert 0 < len(listener.of("/event")) < BOUTS
+        board.power_on()
+        board.advance(VISITED_S)
+        listener.wait_for(
+            lambda messages: messages[-1][1] == "offline" and len(listener.of("/event")) >= BOUTS
+        )
+        assert "left early" not in printed(board)
+    bouts = {bout["id"]: bout["steps"] for bout in listener.of("/bout")}
+    assert list(bouts.values()) == list(range(10, 10 + BOUTS))
+    events = [event["id"] for event in listener.of("/event")]
+    assert len(set(events)) == BOUTS
+    # The place is noted every 32 records.
+    assert len(events) - BOUTS <= 32
 
 
 @pytest.mark.parametrize("air", ["absent", "refuses"])

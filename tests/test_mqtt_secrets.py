@@ -1,15 +1,13 @@
 """The passwords of network and broker: who may set them, and every place where they must not turn up."""
 
 import asyncio
+import functools
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import typer
 from broker import PASSWORD, USER, Mosquitto, Subscriber
-from wifi_board import VISITED_S, board_of, create_image, printed, wifi_setting
+from wifi_board import VISITED_S, board_of, create_image, printed, run_command, wifi_setting
 
 from firmware.link import packets
 from firmware.settings import Settings
@@ -44,22 +42,7 @@ def image(tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    """run(words, typed): the command line in a process of its own; (exit code, all that it printed)."""
-
-    def run(words, typed=""):
-        environment = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-        done = subprocess.run(
-            [sys.executable, "-c", "from retrostep.cli import main; main()", "--debug", *words],
-            check=False,
-            input=typed,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    return run
+    return functools.partial(run_command, tmp_path)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ _BONDS = "/bonds.json"
 _COLLECT_EVERY_BYTES = const(4096)
 _MINUTE_MS = const(60_000)
 _DAY_MS = const(86_400_000)
+_LEAST_REST_MS = const(1000)
 
 
 class Windows:
@@ -49,6 +50,7 @@ class Windows:
         self._step_ms = 0
         self._window_ms = 0
         self._visits = None
+        self._woken = False
 
     def note_bout(self, duration_ms):
         """Somebody has walked for so long."""
@@ -120,9 +122,20 @@ class Windows:
         """Whether Bluetooth or Wi-Fi is on, or about to be."""
         return bool(self._radio and self._radio.busy) or bool(self._visits and self._visits.busy)
 
-    def open_soon(self):
-        """A window by itself, at the next look."""
-        self._window_ms = -_DAY_MS
+    def wake(self, by_timer):
+        """The device lay in deep sleep. by_timer: nobody walks; what was due may begin at once."""
+        self._woken = True
+        if by_timer:
+            self._step_ms = -_MINUTE_MS
+            self._window_ms = -_DAY_MS
+
+    def due_in_ms(self):
+        """After how long a window or a visit is due by itself; None: never."""
+        every_min = self._device.settings["radio_every_min"]
+        waits_ms = [every_min * _MINUTE_MS] if every_min else []
+        if self._visits:
+            waits_ms.append(max(self._visits.left_ms(), _LEAST_REST_MS))
+        return min(waits_ms) if waits_ms else None
 
     def open_pairing(self):
         """Let one host pair for a minute: the button was held, or a host that is trusted asks for it."""
@@ -136,7 +149,7 @@ class Windows:
         """To be called about once a second."""
         if self._visits is None and self._device.settings["wifi"]:
             self._visits = load_seldom("visits").Visits(
-                self._device, self._now_ms, self._charging, self._unload
+                self._device, self._now_ms, self._charging, self._unload, self._woken
             )
         if self._visits and self._visits.under_way(self._step_ms, self._radio and self._radio.busy):
             return

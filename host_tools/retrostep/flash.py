@@ -35,6 +35,7 @@ LIBRARIES = {"aioble": "aioble", "umqtt.simple": "umqtt/simple"}
 
 _TIMEOUT_S = 300
 _FIRST_SAMPLE_S = 30
+_FILES_AT_ONCE = 40
 # sys.implementation._mpy: bits 8 and 9 and up to 15 name the processor (MicroPython's docs, ".mpy files").
 _MARCH = (
     None,
@@ -194,6 +195,16 @@ def mpremote(port: str, *args: str, timeout_s: float = _TIMEOUT_S) -> str:
     if done.returncode:
         raise FlashFailed(f"mpremote on {port} failed: {(done.stdout + done.stderr).strip()}")
     return done.stdout
+
+
+def _wrong(port: str, hashes: dict[str, str], folder: str) -> list[str]:
+    """The files that in that folder of the device have not this hash. Asked in parts: a heap may hold no long list."""
+    names = list(hashes)
+    wrong: list[str] = []
+    for at in range(0, len(names), _FILES_AT_ONCE):
+        part = json.dumps({name: hashes[name] for name in names[at : at + _FILES_AT_ONCE]})
+        wrong += _ask(port, _WRONG.format(wanted=part, folder=folder), "resume")
+    return wrong
 
 
 def _ask(port: str, script: str, *before: str) -> Any:
@@ -364,7 +375,7 @@ def flash(
         hashes = {name: _sha256(path) for name, path in files.items()}
         wanted = json.dumps(hashes)
         running = "" if active == "/" else f"/{active}"
-        unchanged = running and not _ask(port, _WRONG.format(wanted=wanted, folder=running), "resume")
+        unchanged = running and not _wrong(port, hashes, running)
         sent: list[str] = []
         if not unchanged:
             if active == spare:
@@ -382,7 +393,7 @@ def flash(
                     staged.write_bytes(files[name].read_bytes())
                 mpremote(port, "resume", "cp", "-r", *map(str, sorted(stage.iterdir())), f":/{spare}")
             say("verifying")
-            wrong = _ask(port, _WRONG.format(wanted=wanted, folder=f"/{spare}"), "resume")
+            wrong = _wrong(port, hashes, f"/{spare}")
             if wrong:
                 raise FlashFailed(
                     f"{port}: {', '.join(wrong)} arrived damaged; the device keeps what it had: flash again"

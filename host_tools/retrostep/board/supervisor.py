@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from retrostep.board.radio import BoardRadio
 
 ROM = Path(__file__).resolve().parent / "rom"
-ROM_HEAP = 250_000
+ROM_HEAP = 285_000
 """Bytes of heap that the board's own doubles need, beside the device's."""
 ROM_NAMES = 1_760
 """Identifiers that, with those of the doubles, fill the interpreter's pools up to the one for 2,560 more."""
@@ -93,6 +93,7 @@ class VirtualBoard:
     speed: virtual seconds a wall second; 0 stands still but for `advance`, None is as fast as it goes.
     clock_ppm: error of the sensor's oscillator; None: about +0.6 %, by the seed. -1600 makes 104 Hz exact.
     usb: a computer is at the other end of the USB cable; one of whose programs has the port open is in any case.
+    wifi: see set_wifi.
     radio: a BoardRadio gives the board its module `bluetooth`; None: a board without a radio.
     script: ((at_ms, command, arguments...), ...) at virtual times, with the names of the methods here:
         ("press", ms), ("cut_power",), ("inject", kind, for_ms), ("set_battery", mv), ("set_usb", attached),
@@ -114,6 +115,7 @@ class VirtualBoard:
         unique_id: bytes | None = None,
         battery_mv: int = 3900,
         usb: bool = True,
+        wifi: str = "absent",
         radio: "BoardRadio | None" = None,
         script: Sequence[Sequence[Any]] = (),
         extra_rom: Sequence[Path] = (),
@@ -127,6 +129,7 @@ class VirtualBoard:
         self._heap = _bytes(heap)
         self._battery_mv = battery_mv
         self._usb = usb
+        self._air = wifi
         self._rng = np.random.default_rng(seed)
         residual_ppm = float(self._rng.uniform(-CLOCK_SPREAD_PPM, CLOCK_SPREAD_PPM))
         self._clock_ppm = TYPICAL_CLOCK_PPM + residual_ppm if clock_ppm is None else clock_ppm
@@ -333,6 +336,7 @@ class VirtualBoard:
 
     def set_wifi(self, air: str) -> None:
         """What the Wi-Fi is like: "absent", "refuses" or "there". Needs extra_modules=("network",)."""
+        self._air = air
         self._do(lambda: self._send(_command("set_wifi", air)))
 
     def inject(self, kind: str, for_ms: int, at_ms: int | None = None) -> None:
@@ -440,6 +444,7 @@ class VirtualBoard:
             "wake_reason": 0,
             "battery_mv": self._battery_mv,
             "usb": self._usb or self._outside_open,
+            "air": self._air,
             "feed": self._feed.as_dict(),
             "button_released_us": 1 << 60,
             "script_done": sum(at_us <= now_us for at_us, _ in self._script) if now_us else 0,

@@ -6,7 +6,7 @@ password) or "there". Joining takes JOIN_MS. Source: MicroPython documentation, 
 
 import time
 
-from virtual import channel, clock
+from virtual import board, channel, clock
 
 STA_IF = 0
 AP_IF = 1
@@ -17,12 +17,9 @@ STAT_NO_AP_FOUND = 201
 STAT_WRONG_PASSWORD = 202
 JOIN_MS = 1500
 
-_air = "absent"
-
 
 def _on_wifi(command):
-    global _air
-    _air = command["air"]
+    board.air = command["air"]
 
 
 channel.on("wifi", _on_wifi)
@@ -64,4 +61,4 @@ class WLAN:
             return STAT_IDLE
         if time.ticks_diff(time.ticks_ms(), WLAN._asked_ms) < JOIN_MS:
             return STAT_CONNECTING
-        return {"there": STAT_GOT_IP, "refuses": STAT_WRONG_PASSWORD, "absent": STAT_NO_AP_FOUND}[_air]
+        return {"there": STAT_GOT_IP, "refuses": STAT_WRONG_PASSWORD, "absent": STAT_NO_AP_FOUND}[board.air]

@@ -12,6 +12,23 @@ with open(sys.argv[1]) as _file:
 sys.path[1:] = sys.argv[2:] + [".frozen"]
 
 
+def _fill_pools_of_names():
+    """Have the interpreter make the pool that takes the next 2,560 identifiers.
+
+    Its pools double in size. What the ROM's own names fill must not decide when the device has to pay for one: it
+    pays for its pools by having less heap (VirtualBoard._begin). Done first: the ROM fills the holes that it leaves.
+    """
+    import gc
+
+    for number in range(_life["names"]):
+        hasattr(None, "q%d" % number)
+        if not number % 16:
+            gc.collect()
+
+
+_fill_pools_of_names()
+
+
 def _replace_micropython():
     """`micropython` with a kbd_intr that knows the terminal; the rest is the interpreter's own."""
     import micropython
@@ -104,21 +121,6 @@ def _set_cut(device, command):
     device.cut_torn = command["torn"]
 
 
-def _fill_pools_of_names():
-    """Have the interpreter make the pool that takes the next 2,560 identifiers.
-
-    Its pools double in size. What the ROM's own names fill must not decide when the device has to pay for one: it
-    pays for its pools by having less heap (VirtualBoard._begin).
-    """
-    import gc
-
-    for number in range(_life["names"]):
-        hasattr(None, "q%d" % number)
-        if not number % 256:
-            # What stays must stay together.
-            gc.collect()
-
-
 def _limit_heap(bytes_free):
     """Take away what the ROM left over the heap that was asked for."""
     import gc
@@ -132,7 +134,6 @@ _device = _start()
 _mount(_device)
 sys.path[:] = ["", ".frozen", "/lib"]
 del sys.argv[:]
-_fill_pools_of_names()
 _ballast = _limit_heap(_life["heap"])
 sys.modules["virtual.channel"].send(
     {"event": "boot", "us": sys.modules["virtual.clock"].now_us, "cause": _life["cause"]}

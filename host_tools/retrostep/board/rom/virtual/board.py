@@ -15,6 +15,8 @@ unique_id = b""
 mcu = "ESP32S3"
 machine_name = ""
 usb_attached = False
+# What the Wi-Fi is like (network.py).
+air = "absent"
 cpu_hz = 160000000
 wake_ext0 = None
 wake_ext1 = None
@@ -134,6 +136,7 @@ def start(life, chips):
         _reserve, \
         _feed, \
         usb_attached, \
+        air, \
         _battery_mv, \
         _battery_pin, \
         _battery_divider, \
@@ -141,6 +144,7 @@ def start(life, chips):
         _script, \
         _faults
     _reserve = bytearray(_RESERVE_BYTES)
+    channel.reserve_last_line()
     state = life["state"]
     wiring = life["wiring"]
     rtc_memory = bytes.fromhex(state["rtc_memory"])
@@ -150,6 +154,7 @@ def start(life, chips):
     mcu = wiring["mcu"]
     machine_name = wiring["machine_name"]
     usb_attached = state["usb"]
+    air = state["air"]
     _feed = state["feed"]
     _battery_mv = state["battery_mv"]
     _battery_pin = wiring["battery_pin"]
@@ -214,6 +219,7 @@ def save():
     state["wake_reason"] = wake_reason
     state["battery_mv"] = _battery_mv
     state["usb"] = usb_attached
+    state["air"] = air
     state["feed"] = _feed
     state["button_released_us"] = _button.due_us
     state["script_done"] = _script.done
@@ -233,7 +239,7 @@ def leave(cause, repl="friendly"):
         wake_reason = 0
     if cause != "soft":
         clock.boot_us = clock.now_us
-    channel.send({"event": "reset", "us": clock.now_us, "cause": cause, "repl": repl, "state": save()})
+    channel.send_last({"event": "reset", "us": clock.now_us, "cause": cause, "repl": repl, "state": save()})
     channel.halt()
 
 

@@ -12,6 +12,8 @@ import micropython
 
 # Longer than any event: a notification of 244 bytes in hex with what is around it.
 _LINE_BYTES = 1024
+# Longer than the state in which a life ends, full FIFOs and all.
+_LAST_LINE_BYTES = 32768
 
 _in = None
 _out = None
@@ -22,8 +24,8 @@ class _Line(io.IOBase):
     """Collects the text of one event in room that was taken while the heap was empty: the firmware's heap may be in
     pieces too small for it."""
 
-    def __init__(self):
-        self._room = bytearray(_LINE_BYTES)
+    def __init__(self, size):
+        self._room = bytearray(size)
         self._view = memoryview(self._room)
         self._at = 0
 
@@ -43,7 +45,8 @@ class _Line(io.IOBase):
         return line
 
 
-_line = _Line()
+_line = _Line(_LINE_BYTES)
+_last_line = None
 
 
 def open_channel(fd_in, fd_out):
@@ -89,6 +92,19 @@ def send(message):
     json.dump(message, _line)
     _line.write(b"\n")
     _out.write(_line.take())
+
+
+def reserve_last_line():
+    """Take the room for send_last() while there is some."""
+    global _last_line
+    _last_line = _Line(_LAST_LINE_BYTES)
+
+
+def send_last(message):
+    """Write the long event with which a life ends, however scattered the firmware has left the heap."""
+    global _line
+    _line = _last_line
+    send(message)
 
 
 def write(line):
