@@ -198,7 +198,7 @@ def mpremote(port: str, *args: str, timeout_s: float = _TIMEOUT_S) -> str:
 
 
 def _wrong(port: str, hashes: dict[str, str], folder: str) -> list[str]:
-    """The files that in that folder of the device have not this hash. Asked in parts: a heap may hold no long list."""
+    """The files that in that folder of the device have another hash. Asked in parts: long lists need much heap."""
     names = list(hashes)
     wrong: list[str] = []
     for at in range(0, len(names), _FILES_AT_ONCE):
