@@ -115,7 +115,8 @@ def test_mqtt_away_for_a_day_then_the_device_delivers_everything_in_order_and_ea
         board.cut_power()
     assert len([event for event in board.events if event.kind == "deepsleep"]) > hours
     # Once an hour: waking for a walk is no reason to visit, and a broker that refuses must not keep the radio on.
-    assert len(missed) == hours
+    # Each begins a few seconds after it is due, so that a day may see one less.
+    assert hours - 1 <= len(missed) <= hours
     begins_s = [on_us / 1e6 for on_us, _ in missed]
     assert all(3590 < after - before < 3720 for before, after in pairwise(begins_s))
     assert max(off_us - on_us for on_us, off_us in missed) < 10_000_000
