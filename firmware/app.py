@@ -31,8 +31,6 @@ from firmware.settings import Settings
 from firmware.wear import WearWatch
 
 LOG_FOLDER = "/log"
-# What is usual in the wearer's gait (gait/stability.py).
-_BASELINE = "/baseline.bin"
 # There while the wearer has not said that the clip, which was taken off, sits as it did.
 _DOUBT = "/clip.doubted"
 _HEALTHY_AFTER_MS = const(60_000)
@@ -72,6 +70,9 @@ def mark(path, there):
 
 class Device:
     """Everything that runs on one board. safe: nothing is measured; cable, radio and log work."""
+
+    # What is usual in the wearer's gait (gait/stability.py).
+    BASELINE = "/baseline.bin"
 
     def __init__(self, safe=False):
         startup = load_seldom("startup")
@@ -181,7 +182,11 @@ class Device:
         return (self._mounting is not None and not self._clip_doubted) or self._pipeline.placement == "pocket"
 
     def _on_presses(self, presses):
-        load_seldom("gestures").act(self, presses)
+        try:
+            load_seldom("gestures").act(self, presses)
+        except MemoryError:
+            print("app: too little memory for %d presses" % presses)
+            self._cues.play("error")
 
     def _on_hold(self):
         self.power.note_press()
@@ -203,7 +208,7 @@ class Device:
         baseline = self._pipeline.take_baseline()
         if baseline:
             try:
-                write_atomically(_BASELINE, baseline)
+                write_atomically(self.BASELINE, baseline)
             except OSError as full:
                 print("app: what is usual for the wearer could not be stored:", full)
 

@@ -9,9 +9,6 @@ from binascii import hexlify, unhexlify
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
 
-# What is usual in the wearer's gait (gait/stability.py).
-_BASELINE = "/baseline.bin"
-
 
 def mounting_of(text):
     """The stored calibration, or None: not calibrated, or not readable (said so, then treated the same)."""
@@ -27,7 +24,7 @@ def mounting_of(text):
 def make_pipeline(device, placement):
     """A Pipeline for the mounting there is now, with the wearer's baseline."""
     try:
-        with open(_BASELINE, "rb") as file:
+        with open(device.BASELINE, "rb") as file:
             baseline = file.read()
     except OSError:
         # Nobody has walked yet.
@@ -55,14 +52,13 @@ def renew_pipeline(device):
 
 def trust_clip(device, mounting):
     """Keep `mounting` (None: nothing new) and ask for nothing any more."""
-    device._doubt_clip(False)
     if mounting is not None:
         device._mounting = mounting
         try:
             device.settings.change("mounting", hexlify(mounting.pack()).decode())
         except OSError as full:
             print("app: the mounting holds until the next reset; it could not be stored:", full)
-    device._cue_policy.trust(device._clip_known())
+    device._doubt_clip(False)
 
 
 def confirm_clip(device):

@@ -45,7 +45,6 @@ BOARD_MA = Range(0.02, 0.1)
 """Regulator, and the divider in front of the converter."""
 
 CAPACITY_MAH = 500.0
-DAY_S = 86_400.0
 
 # What keeps the CPU awake for a block of samples, at 80 MHz.
 _SAMPLES_A_SECOND = 104.0

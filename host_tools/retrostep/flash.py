@@ -316,12 +316,10 @@ def _replace_entry_files(port: str) -> list[str]:
     entries = {
         target.lstrip("/"): path for path, target in device_files() if target.lstrip("/") in ENTRY_FILES
     }
-    wanted = json.dumps({name: _sha256(path) for name, path in entries.items()})
-    wrong = _ask(port, _WRONG.format(wanted=wanted, folder=""), "resume")
+    wrong = _wrong(port, {name: _sha256(path) for name, path in entries.items()}, "")
     for name in wrong:
         mpremote(port, "resume", "cp", str(entries[name]), f":/{name}.new")
-        check = json.dumps({f"{name}.new": _sha256(entries[name])})
-        if _ask(port, _WRONG.format(wanted=check, folder=""), "resume"):
+        if _wrong(port, {f"{name}.new": _sha256(entries[name])}, ""):
             raise FlashFailed(f"{port}: /{name}.new arrived damaged: flash again")
         mpremote(port, "resume", "exec", _RENAME.format(new=f"/{name}.new", path=f"/{name}"))
     return wrong
