@@ -214,7 +214,7 @@ class Device:
 
     def apply_settings(self, names):
         """A host has changed these settings: tell whoever keeps one (but those of setting_rules.AT_START)."""
-        return load_seldom("answers").apply_settings(self, names)
+        load_seldom("applying").apply(self, names)
 
     @property
     def cable_used(self):
@@ -264,7 +264,7 @@ class Device:
         self._link.raw_block(imu.first_index, imu.samples, count)
         calibration = self._calibration
         if calibration and calibration.active and calibration.process(imu.samples, count):
-            load_seldom("answers").follow_calibration(self)
+            load_seldom("mountings").follow_calibration(self)
         if self._wear.process(imu.samples, count) and self._pipeline.doubt_clip():
             # Taken off: when walking begins again, the wearer is asked whether it sits as it did.
             self._doubt_clip(True)
@@ -422,11 +422,18 @@ class Device:
                 trusted = self._trust_application()
 
     def _trust_application(self):
+        """True: /slots says that what runs here is the good application."""
         try:
-            return load_seldom("answers").trust_application(self)
+            given_up = load_seldom("slots").confirm()
         except MemoryError:
             # A second later there may be room.
             return False
+        except OSError as full:
+            print("app: the application stays on trial:", full)
+            return False
+        if given_up:
+            self.logbook.add_crash(1, b"update in slot %s was given up" % given_up.encode())
+        return True
 
     def note_battery(self):
         """Log the battery's voltage and what the states have cost so far; returns the voltage in mV, 0: unknown."""

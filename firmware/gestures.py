@@ -7,7 +7,6 @@ from micropython import const
 
 from firmware import load_seldom
 from firmware.gait import BACKWARD
-from firmware.link import protocol
 
 _TEST_PRESSES = const(2)
 _CALIBRATE_PRESSES = const(3)
@@ -59,9 +58,9 @@ def act(device, presses):
         return
     try:
         if presses == _TEST_PRESSES:
-            device.walk_test(protocol.WALK_TEST_CANCEL if device.test else protocol.WALK_TEST_START)
+            load_seldom("answers").toggle_walk_test(device)
         elif presses == _CALIBRATE_PRESSES:
-            device.calibrate(protocol.CALIBRATE_START)
+            load_seldom("mountings").start_calibration(device)
         elif presses == _SWITCH_CUES_PRESSES:
             switch_cues(device._cues, device.settings)
         elif presses == 1 and device._clip_doubted:

@@ -10,7 +10,7 @@ import os
 from journal import SEGMENT_BYTES, Journal, JournalFull, write_atomically
 from micropython import const
 
-from firmware import steplog
+from firmware import steplog, unload
 
 _TOTALS = "/totals"
 _FLUSHES_PER_CHECKPOINT = const(32)
@@ -59,6 +59,7 @@ class Logbook:
         self.journal = Journal(
             self._folder, steplog.FORMAT_VERSION, log_id, *self._sizes, on_lost=self._note_lost
         )
+        unload("journal_opening")
         self.totals = steplog.Totals()
         self._restore_totals()
         cause, placement, firmware, model_id, board = self._boot

@@ -1,4 +1,4 @@
-"""How the clip sits, and the gait pipeline that knows it: read, trusted, renewed. Loaded for that, and not kept.
+"""How the clip sits, and the gait pipeline that knows it: calibrated, trusted, renewed. Loaded for it, not kept.
 
 device: a Device (app.py).
 """
@@ -65,3 +65,26 @@ def confirm_clip(device):
     """The wearer says that the clip sits as it should."""
     trust_clip(device, device._pipeline.confirm_clip())
     device._cues.play("calibrated")
+
+
+def start_calibration(device):
+    """Begin a calibration, or begin it anew. Raises ValueError if it can't be."""
+    device._need_samples()
+    if device.test is not None:
+        device.test.finish(device, "cancelled")
+    if device._calibration is None:
+        from firmware.calibration import Calibration
+
+        device._calibration = Calibration(device._pipeline.placement, device._rate_millihz)
+    device._calibration.start()
+    gc.collect()
+    device._cues.play(device._calibration.cue)
+
+
+def follow_calibration(device):
+    """The calibration's state has changed: tell the wearer; keep and use a result."""
+    calibration = device._calibration
+    if calibration.mounting is not None:
+        trust_clip(device, calibration.mounting)
+        renew_pipeline(device)
+    device._cues.play(calibration.cue)

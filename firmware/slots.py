@@ -32,7 +32,11 @@ def start_trial(slot):
 
 
 def confirm():
-    """The running application is healthy: it is the good one from now on. Raises OSError."""
+    """The running application is healthy: it is the good one from now on. The slot that was given up, or "".
+
+    Raises OSError.
+    """
     active, good, _, failed = read()
     if active != good or failed:
         write_atomically(PATH, ("%s %s 0" % (active, active)).encode())
+    return failed

@@ -14,7 +14,7 @@ The log id is drawn when a journal begins, so that a reader can tell a new journ
 Sequence numbers rise by one and outlive every reset. A reader believes a record only if its CRC holds and its
 sequence is the expected one or later; after damage it looks for the next such record and so reports a gap in the
 sequence instead of a wrong record. A torn tail is never written after: the next record opens a new segment.
-The cursor (acknowledged up to) is a file of its own, replaced by write-and-rename.
+The cursor (acknowledged up to) is a file of its own, replaced by write-and-rename. journal_opening.py reads both.
 
 Runs on littlefs (where flush makes a prefix of the file durable) and, for tools, on any file system and CPython.
 Limits: payload at most MAX_PAYLOAD_BYTES; one writer.
@@ -47,10 +47,6 @@ class JournalFull(Exception):
     """Nothing more can be pruned and the volume has no room, or the sequence numbers are used up."""
 
 
-class SegmentDamaged(ValueError):
-    """A segment's header is not one of ours."""
-
-
 def encode_record(sequence, kind, payload):
     """One record as the bytes that lie in a segment and travel to the host."""
     body = struct.pack(RECORD, len(payload), kind, sequence) + payload
@@ -77,50 +73,15 @@ def encode_header(first_sequence, format_version, log_id):
     return body + struct.pack("<I", crc32(body) & 0xFFFFFFFF)
 
 
-def decode_header(data):
-    """(first sequence, application format version, log id) of a segment. Raises SegmentDamaged."""
-    if len(data) < HEADER_BYTES:
-        raise SegmentDamaged("segment header: expected 20 bytes, found %d" % len(data))
-    magic, version, _, log_id, first = struct.unpack_from(HEADER, data)
-    (stored,) = struct.unpack_from("<I", data, HEADER_BYTES - 4)
-    if magic != MAGIC or crc32(memoryview(data)[: HEADER_BYTES - 4]) & 0xFFFFFFFF != stored:
-        raise SegmentDamaged("segment header: magic %r or its CRC does not hold" % bytes(magic))
-    return first, version, log_id
-
-
-def scan_segment(data, first_sequence):
-    """Yield (sequence, kind, payload, start, end) of every valid record in a segment's bytes, in order.
-
-    first_sequence comes from the file's name, so that a damaged header costs no record. After a damaged record
-    every later offset is tried; a record counts only if its sequence is later than the last one and could lie in
-    this segment (no record is shorter than RECORD_BYTES), which leaves chance one in 2^32.
-    """
-    at = HEADER_BYTES
-    expected = first_sequence
-    highest = first_sequence + len(data) // RECORD_BYTES
-    while at + RECORD_BYTES <= len(data):
-        record = decode_record(data, at)
-        if record is None or not expected <= record[0] <= highest:
-            at += 1
-            continue
-        sequence, kind, payload, end = record
-        yield sequence, kind, payload, at, end
-        expected = sequence + 1
-        at = end
-
-
 def encode_cursor(up_to):
     """The cursor file's bytes: everything before `up_to` is acknowledged."""
     body = CURSOR_MAGIC + struct.pack("<I", up_to)
     return body + struct.pack("<I", crc32(body) & 0xFFFFFFFF)
 
 
-def decode_cursor(data):
-    """What encode_cursor() took, or None if the bytes are damaged."""
-    if len(data) != 12 or data[:4] != CURSOR_MAGIC:
-        return None
-    up_to, stored = struct.unpack("<II", data[4:])
-    return up_to if crc32(data[:8]) & 0xFFFFFFFF == stored else None
+def segment_path(folder, first_sequence):
+    """The file of the segment that begins with that record."""
+    return "%s/%08x%s" % (folder, first_sequence, SUFFIX)
 
 
 def write_atomically(path, data):
@@ -173,68 +134,20 @@ class Journal:
             os.mkdir(folder)
         except OSError:
             os.stat(folder)
-        self._segments = self._find_segments()
+        # Needed once, and the heap is small: an owner may forget the module.
+        import journal_opening as opening
+
+        self._segments = opening.find_segments(folder)
         # Beside _segments, item by item: a dict would cost several times as much, and a long log has hundreds.
         self._sizes = [os.stat(self._path(first))[6] for first in self._segments]
-        self.acknowledged = self._read_cursor()
-        self.log_id = log_id
-        self.next_sequence = max(self.acknowledged, 1)
-        self._recover()
+        self.acknowledged = opening.read_cursor(folder)
+        last_log_id, following = opening.recover(folder, self._segments)
+        self.log_id = log_id if last_log_id is None else last_log_id
+        self.next_sequence = max(self.acknowledged, following)
         self.flushed_sequence = self.next_sequence
 
     def _path(self, first):
-        return "%s/%08x%s" % (self._folder, first, SUFFIX)
-
-    def _find_segments(self):
-        found = []
-        for name in os.listdir(self._folder):
-            if name.endswith(SUFFIX):
-                try:
-                    found.append(int(name[: -len(SUFFIX)], 16))
-                except ValueError:
-                    print("journal: ignoring a file that is not a segment:", name)
-        return sorted(found)
-
-    def _read_cursor(self):
-        """The sequence up to which (exclusive) everything is acknowledged; 0 without a valid cursor file."""
-        try:
-            with open(self._folder + "/" + CURSOR, "rb") as file:
-                up_to = decode_cursor(file.read())
-        except OSError:
-            return 0
-        if up_to is None:
-            # Acknowledging anew is harmless; pruning by a wrong cursor would not be.
-            print("journal: the cursor file is damaged; nothing counts as acknowledged")
-            return 0
-        return up_to
-
-    def _recover(self):
-        """Find the log id and the next sequence number from what survived."""
-        for first in reversed(self._segments):
-            data = self._read_or_nothing(first)
-            if not data:
-                # The power went between making the file and its first flush.
-                continue
-            try:
-                _, _, self.log_id = decode_header(data)
-                break
-            except SegmentDamaged as damage:
-                print("journal: %s in %s" % (damage, self._path(first)))
-        if not self._segments:
-            return
-        first = self._segments[-1]
-        data = self._read_or_nothing(first)
-        end, following = HEADER_BYTES, first
-        for sequence, _, _, _, after in scan_segment(data, first):
-            end, following = after, sequence + 1
-        if end < len(data):
-            # Bytes that are no record: their number may have been handed out, so it is not used again.
-            following += 1
-        self.next_sequence = max(self.next_sequence, following)
-
-    def _read(self, first):
-        with open(self._path(first), "rb") as file:
-            return file.read()
+        return segment_path(self._folder, first)
 
     @property
     def oldest_sequence(self):
@@ -348,14 +261,6 @@ class Journal:
             records = ((kind, payload) for sequence, kind, payload in lost if sequence >= first_lost)
             self._on_lost(first_lost, following - 1, records)
 
-    def _read_or_nothing(self, first):
-        """A segment that the file system can't read holds nothing any more; it must not block what comes after."""
-        try:
-            return self._read(first)
-        except OSError as error:
-            print("journal: %s can't be read: %s" % (self._path(first), error))
-            return b""
-
     def _remove(self, first):
         os.remove(self._path(first))
         self._forget(first)
@@ -434,7 +339,7 @@ class Journal:
                     first_sequence = sequence + 1
 
     def _stored(self, first):
-        """What scan_segment() finds in a segment, as (sequence, kind, payload), through a window on its file.
+        """What scan_segment() (journal_opening.py) finds, as (sequence, kind, payload), through a window on the file.
 
         The file is opened anew for each window: it may be pruned while the reader is busy with what it got. All
         readers share the one window; one that finds another's bytes in it reads its own again.

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journal import RECORD_BYTES, encode_header, encode_record, scan_segment
+from journal import RECORD_BYTES, encode_header, encode_record
+from journal_opening import scan_segment
 
 from firmware import steplog
 from retrostep.history import ListedRecords, read_log, stream_log

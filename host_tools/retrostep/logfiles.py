@@ -17,6 +17,7 @@ from retrostep.device_tree import use_device_code
 use_device_code()
 
 import journal  # noqa: E402
+import journal_opening  # noqa: E402
 
 from firmware import steplog, steplog_decoder  # noqa: E402
 
@@ -105,11 +106,11 @@ def _read_segment(path: Path) -> Segment:
     first = int(path.stem, 16)
     version = log_id = None
     # With a damaged header the records are read all the same: the name holds the first number.
-    with suppress(journal.SegmentDamaged):
-        _, version, log_id = journal.decode_header(data)
+    with suppress(journal_opening.SegmentDamaged):
+        _, version, log_id = journal_opening.decode_header(data)
     segment = Segment(path, first, len(data), version, log_id)
     at = min(journal.HEADER_BYTES, len(data))
-    for sequence, kind, payload, start, end in journal.scan_segment(data, first):
+    for sequence, kind, payload, start, end in journal_opening.scan_segment(data, first):
         if start > at:
             segment.damaged.append((at, start))
         segment.records.append((sequence, kind, payload))
@@ -125,7 +126,7 @@ def read_log_files(folder: Path) -> LogFiles:
     if not paths:
         raise LogFilesError(f"{folder}: no log there; expected files like 00000001.seg")
     cursor = folder / journal.CURSOR
-    acknowledged = journal.decode_cursor(cursor.read_bytes()) if cursor.exists() else None
+    acknowledged = journal_opening.decode_cursor(cursor.read_bytes()) if cursor.exists() else None
     return LogFiles([_read_segment(path) for path in paths], acknowledged)
 
 

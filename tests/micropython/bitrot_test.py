@@ -3,7 +3,8 @@
 import random
 import sys
 
-from journal import HEADER_BYTES, Journal, encode_header, encode_record, scan_segment
+from journal import HEADER_BYTES, Journal, encode_header, encode_record
+from journal_opening import scan_segment
 from ramflash import RamFlash, mount
 
 from firmware import steplog
