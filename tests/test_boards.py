@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from firmware.gait.mounting import Mounting
 from retrostep import cli, flash
+from retrostep.bench import started
+from retrostep.bench.wasm import WasmMissing
 from retrostep.board import VirtualBoard, console
 from retrostep.board.wiring import WIRINGS
 from retrostep.cable import CableTransport
@@ -174,6 +176,24 @@ def test_everything_for_all_boards_compiles_and_stays_small(arch, tmp_path):
     print(f"{len(sizes)} .mpy files for {arch}: {total} bytes, of them lib and boards {drivers}")
     assert total < MPY_LIMIT_BYTES
     assert drivers < MPY_DRIVERS_LIMIT_BYTES
+
+
+def test_the_application_starts_with_30_of_110_kb_free():
+    """By halving what is free of 220 kB where words have 64 bits."""
+    free, _, modules = started.free_taken_and_modules()
+    print(f"{free} bytes of 220 kB are free after the start, {len(modules)} modules are loaded")
+    assert "firmware.app" in modules
+    assert "firmware.link.session" not in modules
+    assert free >= started.FREE_LIMIT_BYTES
+
+
+def test_in_32_bits_modules_take_less_than_in_64_and_more_than_half():
+    """Objects shrink to half, bytecode and identifiers do not."""
+    try:
+        in_32, in_64 = started.heap_of_modules(["journal", "firmware.steplog"])
+    except WasmMissing as missing:
+        pytest.skip(f"{missing}: make setup")
+    assert 3000 < in_64 / 2 < in_32 < in_64
 
 
 def checked(board, *options):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retrostep import interpreter
+from retrostep.bench import started
 from retrostep.bench.figure import Figure
 from retrostep.bench.wasm import SCRIPTS
 from retrostep.device_tree import device_root
@@ -100,4 +101,5 @@ def figures() -> Iterator[Figure]:
     """Heap and files."""
     yield from allocations()
     yield from files()
+    yield from started.figures()
     yield from heap()
