@@ -63,7 +63,7 @@ packages:
 
 .PHONY: test
 test: $(READY) packages $(if $(K),,lint)  ## lint and all tests; K=words picks tests
-	$(BIN)/python -m pytest $(if $(K),-k "$(K)",-n 2 --dist loadfile)
+	$(BIN)/python -m pytest -n 2 $(if $(K),--dist worksteal -k "$(K)",--dist loadfile)
 
 .PHONY: lint
 lint: $(READY) $(STUBS)  ## ruff and pyright

@@ -173,7 +173,6 @@ flash.device_files = lambda: [
 ]
 flash.flash(port, libraries=False)
 """
-KILLS = 60
 
 
 @pytest.fixture(scope="module")
@@ -192,15 +191,19 @@ def in_use(factory, tmp_path_factory):
     return image
 
 
-@pytest.fixture
-def release(tmp_path):
-    """The files that are others in the newer release, boot.py among them."""
-    folder = tmp_path / "release"
+def other_release(folder):
+    """The files that are others in the newer release, boot.py among them, in a new folder below `folder`."""
+    folder = folder / "release"
     folder.mkdir()
     for there in ("/boot.py", "/firmware/clock.py", "/lib/journal.py"):
         source = next(here for here, where in device_files() if where == there)
-        (folder / source.name).write_text(source.read_text() + "\n# another release\n")
+        (folder / source.name).write_text(source.read_text() + "\nRELEASE = 2\n")
     return folder
+
+
+@pytest.fixture
+def release(tmp_path):
+    return other_release(tmp_path)
 
 
 def records(image):
@@ -224,37 +227,55 @@ def killed(process):
     process.wait()
 
 
-def test_power_or_cable_may_go_at_any_moment_while_mpremote_flashes(in_use, release, tmp_path, request):
-    dice = random.Random(2)
+def operations(board):
+    """How often the board has erased or programmed its flash."""
+    stats = board.flash_stats()
+    return stats.programs + stats.erases
+
+
+@pytest.fixture(scope="module")
+def undisturbed(in_use, tmp_path_factory):
+    """Flash operations that it takes to flash the other release."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    image = shutil.copy(in_use, folder / "flash.img")
+    with VirtualBoard(image, speed=0) as board:
+        board.advance(2)
+        before = operations(board)
+        assert flashing(board, other_release(folder)).wait() == 0
+        board.cut_power()
+        assert flash_image.read(image, "/slots").split()[0] == b"b"
+        return operations(board) - before
+
+
+KILLS = 200
+PARTS = 10
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_power_or_cable_may_go_at_any_moment_while_mpremote_flashes(
+    part, in_use, undisturbed, release, tmp_path, request
+):
+    dice = random.Random(part)
     image = tmp_path / "f.img"
     walked = records(in_use)
-    shutil.copy(in_use, image)
-    with VirtualBoard(image, speed=1.0) as board:
-        before = board.flash_stats()
-        began = time.monotonic()
-        assert flashing(board, release).wait() == 0
-        takes_s = time.monotonic() - began
-        after = board.flash_stats()
-        operations = after.programs + after.erases - before.programs - before.erases
-    for number in range(KILLS if sweep_size(request.config, "mpremote") == "full" else 4):
+    kills = KILLS // PARTS if sweep_size(request.config, "mpremote") == "full" else 1
+    for number in range(part, part + kills):
         shutil.copy(in_use, image)
-        with VirtualBoard(image, speed=1.0) as board:
-            board.wait_for_output(b"Retrostep ")
+        moment = dice.randrange(1, undisturbed + 1)
+        with VirtualBoard(image, speed=0) as board:
+            board.advance(2)
+            assert board.console.count(b"Retrostep ") == 1
             if number % 2:
-                board.cut_at_flash_op(dice.randrange(1, operations + 1), torn=dice.random() < 0.5)
-                process = flashing(board, release)
-                while board.powered and process.poll() is None:
-                    time.sleep(0.02)
-                killed(process)
-                board.cut_power()
-            else:
-                process = flashing(board, release)
-                time.sleep(dice.uniform(0.3, takes_s))
-                killed(process)
-                board.cut_power()
+                board.cut_at_flash_op(moment, torn=dice.random() < 0.5)
+            last = operations(board) + moment
+            process = flashing(board, release)
+            while board.powered and process.poll() is None and operations(board) < last:
+                time.sleep(0.001)
+            # The cable, with all that ran at its other end.
+            killed(process)
+            board.cut_power()
             started = board.console.count(b"Retrostep ")
             board.power_on()
-            board.set_speed(0)
             board.advance(10)
             assert board.console.count(b"Retrostep ") == started + 1, bytes(board.console)[-500:]
             board.cut_power()
