@@ -80,6 +80,17 @@ def make_motor():
         from drv2605l import DRV2605L
 
         return DRV2605L(boards.i2c_bus(), calibration=_haptic_calibration())
+    if board.HAPTIC == "axp192":
+        from axp192_motor import AXP192Motor
+
+        motor = AXP192Motor(boards.i2c_bus())
+        try:
+            # A reset in the middle of a buzz left it running.
+            motor.stop()
+        except OSError:
+            # The first cue tells it.
+            pass
+        return motor
     from no_motor import NoMotor
 
     return NoMotor()

@@ -16,6 +16,7 @@ from retrostep import cli, flash
 from retrostep.bench import started
 from retrostep.bench.wasm import WasmMissing
 from retrostep.board import VirtualBoard, console
+from retrostep.board.hand import felt
 from retrostep.board.wiring import WIRINGS
 from retrostep.cable import CableTransport
 from retrostep.device_tree import device_files, device_root
@@ -69,7 +70,7 @@ def test_every_boards_profile_says_all_of_it_and_agrees_with_its_wiring(name):
     assert [field for field in FIELDS if not hasattr(board, field)] == []
     assert name == board.NAME
     assert (device_root() / "lib" / f"{board.IMU}.py").exists()
-    assert board.HAPTIC in ("pwm", "drv2605l", None)
+    assert board.HAPTIC in ("pwm", "drv2605l", "axp192", None)
     assert (board.HAPTIC == "pwm") == (board.MOTOR_PIN is not None)
     wiring = WIRINGS[name]
     sensor = wiring.chips[0]
@@ -222,6 +223,17 @@ def test_board_check_names_what_works_and_what_a_board_lacks(tmp_path):
     assert found["radio"][0] == "failed"
     assert exit_code == 1
     assert restarted
+
+
+def test_board_check_runs_the_motor_at_the_power_chip(tmp_path):
+    image = make_image(tmp_path, "m5stack_core2", without=())
+    with VirtualBoard(image, speed=0, wiring=WIRINGS["m5stack_core2"]) as board:
+        board.advance(5)
+        found, _ = checked(board)
+        buzzes = felt(board.events, board.wiring.motor)
+    assert found["bus"] == ("ok", "0x34 axp192, 0x68 mpu6886")
+    assert found["motor"] == ("look", "ran for 0.4 s: did it buzz?")
+    assert [buzz.lasts_s for buzz in buzzes] == [pytest.approx(0.45, abs=0.15)]
 
 
 def test_board_check_finds_a_wire_that_is_missing_and_a_button_that_is_pressed(tmp_path):

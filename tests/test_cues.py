@@ -3,11 +3,13 @@
 import json
 import re
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from errno import ENODEV
 from itertools import pairwise
 
 import pytest
+from repl_board import repl_board
 
 from firmware import steplog_decoder
 from firmware.cues import CuePlayer, CuePolicy, in_quiet_hours
@@ -18,7 +20,7 @@ from firmware.gestures import count_shape
 from firmware.steplog import FAULT_MOTOR_SILENT, PATTERNS
 from retrostep.board import VirtualBoard, console, flash_image
 from retrostep.board.hand import felt, strength_mg
-from retrostep.board.wiring import LRA, QTPY_ESP32S3, XIAO_ESP32S3, Motor
+from retrostep.board.wiring import LRA, M5STACK_CORE2, QTPY_ESP32S3, XIAO_ESP32S3, Motor
 from retrostep.device_tree import device_root
 from retrostep.flash import installed_files
 from retrostep.logfiles import log_folder, read_log_files
@@ -362,25 +364,13 @@ def make_image(folder, profile, without=(), **settings):
 def chip(tmp_path):
     """Makes a QT Py without an app, with that motor, and a function that runs code there."""
     image = make_image(tmp_path, "qtpy_esp32s3", without=("/main.py",))
-    boards = []
+    with ExitStack() as boards:
 
-    def make(motor=None, wiring=QTPY_ESP32S3):
-        board = VirtualBoard(image, wiring=replace(wiring, motor=motor or Motor()), speed=None)
-        boards.append(board)
-        board.start()
-        board.wait_for_output(b">>> ", timeout_s=30)
-        link = board.serial()
-        console.enter(link, timeout_s=30)
+        def make(motor=None):
+            wiring = replace(QTPY_ESP32S3, motor=motor or Motor())
+            return boards.enter_context(repl_board(image, CHIP, wiring=wiring))
 
-        def run(code):
-            return console.execute(link, code, timeout_s=60).strip()
-
-        run(CHIP)
-        return board, run
-
-    yield make
-    for board in boards:
-        board.stop()
+        yield make
 
 
 def misuses(board):
@@ -482,6 +472,86 @@ def test_another_chip_in_the_place_of_the_haptic_one_is_named(chip):
     assert "device id 7 or 3, found 0" in printed
 
 
+# -- the power chip that feeds a motor ---------------------------------------------------------------------
+
+POWER_CHIP = """
+from machine import I2C, Pin
+from time import sleep_ms
+from axp192_motor import AXP192Motor
+i2c = I2C(0, sda=Pin(21), scl=Pin(22))
+def peek(register):
+    return i2c.readfrom_mem(0x34, register, 1)[0]
+m = AXP192Motor(i2c)
+"""
+
+
+@pytest.fixture
+def core2(tmp_path):
+    """An M5Stack Core2 without an app, and a function that runs code there."""
+    image = make_image(tmp_path, "m5stack_core2", without=("/main.py",))
+    with repl_board(image, POWER_CHIP, wiring=M5STACK_CORE2) as board_and_run:
+        yield board_and_run
+
+
+def test_cues_of_the_power_chip_are_as_strong_as_its_voltage_and_touch_no_other_supply(core2):
+    board, run = core2
+    before = run("print(peek(0x12), peek(0x28))")
+    printed = run(
+        "m.run(80)\nprint(peek(0x12), peek(0x28))\nsleep_ms(300)\nm.run(20)\nprint(peek(0x28))\n"
+        "sleep_ms(300)\nm.stop()\nprint(peek(0x12))\nsleep_ms(300)\nm.standby()"
+    )
+    assert before.split() == [str(0x47), str(0xCF)]
+    assert printed.split() == [str(0x4F), str(0xCC), str(0xC3), str(0x47)]
+    motor = board.wiring.motor
+    (buzz,) = felt(board.events, motor)
+    assert buzz.lasts_s == pytest.approx(0.66, abs=0.05)
+    # 3.0 V is what it is rated for, 2.1 V is 0.7 of that.
+    assert buzz.peak_mg == pytest.approx(900, rel=0.05)
+    assert strength_mg(board.events, motor, buzz.starts_s + 0.55) == pytest.approx(900 * 0.7**2, rel=0.05)
+    assert misuses(board) == []
+
+
+def test_a_motor_of_the_power_chip_that_a_reset_left_running_is_stopped_at_the_start(core2):
+    board, run = core2
+    run("m.run(100)\nsleep_ms(300)")
+    link = board.serial()
+    link.write(b"import machine; machine.reset()" + console.CTRL_D)
+    link.read_until(b">>> ", timeout_s=30)
+    console.enter(link, timeout_s=30)
+    still_on, off = console.execute(
+        link,
+        POWER_CHIP
+        + "print(peek(0x12))\nfrom firmware.startup import make_motor\nmake_motor()\nprint(peek(0x12))",
+    ).split()
+    assert (int(still_on), int(off)) == (0x4F, 0x47)
+    assert [event.data["cause"] for event in board.events if event.kind == "boot"] == ["power_on", "hard"]
+
+
+def test_a_power_chip_that_does_not_hear_the_end_of_a_buzz_hears_the_next_stop(core2):
+    board, run = core2
+    run("m.run(100)")
+    board.inject("nack", 100)
+    printed = run("try:\n    m.stop()\nexcept OSError:\n    print('unheard')\nsleep_ms(200)\nm.stop()")
+    assert printed == "unheard"
+    assert run("print(peek(0x12))") == str(0x47)
+
+
+def test_the_power_chip_of_another_revision_is_named_and_left_as_it_is(core2):
+    board, run = core2
+    printed = run(
+        "try:\n    AXP192Motor(i2c, address=0x68).run(50)\nexcept OSError as wrong:\n    print(wrong)"
+    )
+    assert "AXP192 expected at 0x68: chip id 0x03, found 0x00" in printed
+    counts = board.sensor_counts()
+    assert counts["refused_writes"] == counts["unmodelled_writes"] == 0
+
+
+def test_a_wrong_use_of_the_power_chip_is_visible(core2):
+    board, run = core2
+    run("i2c.writeto_mem(0x34, 0x12, bytes((0x46,)))")
+    assert misuses(board) == ["DC-DC1, which feeds the processor, is switched off"]
+
+
 # -- the whole device ------------------------------------------------------------------------------------
 
 
@@ -553,6 +623,19 @@ def test_cues_of_the_reference_build_are_felt_like_those_of_a_bare_motor(short_w
     assert len(buzzes) == 3
     assert truth[0] < buzzes[0].starts_s < truth[0] + 5
     assert truth[-1] < buzzes[1].starts_s < truth[-1] + 5
+    assert [way for _, way in steps] == [way for _, way in undisturbed]
+    assert misuses(board) == []
+
+
+def test_cues_of_a_core2_are_felt_and_change_no_step(short_walk, tmp_path):
+    undisturbed, _ = live(tmp_path, short_walk, M5STACK_CORE2, profile="m5stack_core2", motor_percent=0)
+    steps, board = live(tmp_path, short_walk, M5STACK_CORE2, profile="m5stack_core2")
+    buzzes = felt(board.events, M5STACK_CORE2.motor)
+    truth = short_walk.step_times_s("backward")
+    assert len(buzzes) == 3
+    assert truth[0] < buzzes[0].starts_s < truth[0] + 5
+    assert truth[-1] < buzzes[1].starts_s < truth[-1] + 5
+    assert strength_mg(board.events, M5STACK_CORE2.motor, board.now_us / 1e6) == 0
     assert [way for _, way in steps] == [way for _, way in undisturbed]
     assert misuses(board) == []
 

@@ -1,12 +1,14 @@
 """Every motion sensor's driver against its register-level model: samples, times, faults; asked by MicroPython."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import sweep_size
+from repl_board import repl_board
 
-from retrostep.board import VirtualBoard, console, flash_image
+from retrostep.board import flash_image
 from retrostep.board.wiring import WIRINGS
 from retrostep.flash import installed_files
 
@@ -65,27 +67,14 @@ def make_image(folder, board, *more, without=("/main.py",)):
 @pytest.fixture
 def bench(tmp_path):
     """Makes a board with one part on it, no app, and a function that runs code there."""
-    boards = []
+    with ExitStack() as boards:
 
-    def make(part, **options):
-        image = make_image(tmp_path, BOARD_OF[part])
-        board = VirtualBoard(image, **{"speed": None, "wiring": WIRINGS[BOARD_OF[part]], **options})
-        boards.append(board)
-        board.start()
-        # Ctrl-C in the middle of boot.py would break its imports off.
-        board.wait_for_output(b">>> ", timeout_s=30)
-        link = board.serial()
-        console.enter(link, timeout_s=30)
+        def make(part, **options):
+            image = make_image(tmp_path, BOARD_OF[part])
+            options = {"wiring": WIRINGS[BOARD_OF[part]], **options}
+            return boards.enter_context(repl_board(image, SETUP, **options))
 
-        def run(code):
-            return console.execute(link, code, timeout_s=120).strip()
-
-        run(SETUP)
-        return board, run
-
-    yield make
-    for board in boards:
-        board.stop()
+        yield make
 
 
 def numbers(text):

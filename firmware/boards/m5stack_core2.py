@@ -1,9 +1,9 @@
 """M5Stack Core2: everything is on it.
 
-MPU-6886 on the inner bus (its interrupt is not wired). Its motor hangs at the power chip (AXP192, LDO3) and
-is not driven yet: cues are felt by nobody. There is no button of its own: a touch of the glass pulls the
-touch chip's interrupt line (GPIO 39) low. Not verified: that line's behaviour while the glass stays touched.
-LED and battery are the power chip's, too.
+MPU-6886 and power chip on the inner bus (the sensor's interrupt is not wired); the motor hangs at the power chip's
+LDO3 (AXP192). The Core2 v1.1 has another power chip (AXP2101): its motor is not driven. There is no button of its
+own: a touch of the glass pulls the touch chip's interrupt line (GPIO 39) low. Not verified: that line's behaviour
+while the glass stays touched. LED and battery are the power chip's, too.
 """
 
 NAME = "m5stack_core2"
@@ -14,7 +14,7 @@ I2C_HZ = 400_000
 IMU = "mpu6886"
 IMU_ADDRESS = 0x68
 IMU_INT_PIN = None
-HAPTIC = None
+HAPTIC = "axp192"
 MOTOR_PIN = None
 BUTTON_PIN = 39
 BUTTON_PULL_UP = False

@@ -121,6 +121,9 @@ def look_at_motor():
     if board.HAPTIC == "pwm":
         from pwm_motor import PWMMotor
         motor = PWMMotor(machine.Pin(board.MOTOR_PIN))
+    elif board.HAPTIC == "axp192":
+        from axp192_motor import AXP192Motor
+        motor = AXP192Motor(boards.i2c_bus())
     else:
         from drv2605l import DRV2605L
         from drv2605l_service import diagnose

@@ -18,7 +18,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class Motor:
-    """The vibration motor: behind the transistor at `pin`, or (None) at the haptic chip's outputs.
+    """The vibration motor: behind the transistor at `pin`, or (None) at the outputs of the haptic or power chip.
 
     Figures of a coin motor of 10 mm and 3 V on a case of 100 g (rom/virtual/vibration.py).
     """
@@ -113,13 +113,17 @@ M5STICKC_PLUS2 = Wiring(
 )
 M5STACK_CORE2 = Wiring(
     board="M5Stack Core2",
-    chips=(Chip("mpu6886", sda=21, scl=22, address=0x68),),
+    chips=(
+        Chip("mpu6886", sda=21, scl=22, address=0x68),
+        Chip("axp192", sda=21, scl=22, address=0x34),
+    ),
     button_pin=39,
     button_pulled_up=True,
     battery_pin=None,
     battery_divider=1,
     mcu="ESP32",
     machine_name=_ESP32,
+    motor=Motor(),
     names={39: "button"},
 )
 M5STICK_S3 = Wiring(
