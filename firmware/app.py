@@ -125,13 +125,11 @@ class Device:
         self._cue_policy = CuePolicy(self._clip_known())
         button_pin = boards.button_pin()
         self._button = Button(button_pin, self._on_presses, self._on_hold)
-        self._battery = self._flag = int_pin = None
+        self._battery = int_pin = None
         if board.BATTERY_PIN is not None:
             self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
         if board.IMU_INT_PIN is not None:
-            self._flag = asyncio.ThreadSafeFlag()
             int_pin = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
-            int_pin.irq(self._on_watermark, machine.Pin.IRQ_RISING)
         self._sample_clock = None
         self.imu = None
         charging = getattr(board, "charging", None)
@@ -149,7 +147,7 @@ class Device:
         self._rests = int_pin is not None
         self._sampler = Sampler(
             self._start_imu,
-            self._flag,
+            self.power.may_sleep,
             self.power.nap,
             self._on_block,
             self._on_gap,
@@ -243,9 +241,6 @@ class Device:
     def _set_led(self, on):
         if self._led:
             self._led.value(board.LED_ON if on else 1 - board.LED_ON)
-
-    def _on_watermark(self, pin):
-        self._flag.set()
 
     def _start_imu(self):
         woken, self._woken = self._woken, False

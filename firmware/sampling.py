@@ -1,8 +1,8 @@
 """Keeps samples coming from the IMU, whatever the sensor or the bus does.
 
-Waits for the FIFO's watermark interrupt, or for the time a block takes where no interrupt is wired, reads blocks and
-hands them on. Every way a sensor fails has an outcome here: it is reported with a number, the sensor is set up
-anew, and what came before stays counted.
+Sleeps until the FIFO's watermark wakes the CPU, or waits for the time that a block takes if it has to stay awake,
+reads blocks and hands them on. Every way a sensor fails has an outcome here: it is reported with a number, the sensor
+is set up anew, and what came before stays counted.
 
     silent         the bus gives OSError or no sample comes: tried again at once, then with growing pauses
     stuck          two seconds of samples that do not differ by a single bit (noise alone would)
@@ -24,7 +24,6 @@ from firmware.steplog import (
     FAULT_WRONG_PART,
 )
 
-_WAIT_MS = const(400)
 _BUS_TRIES = const(3)
 _EMPTY_WAITS = const(4)
 _STUCK_BLOCKS = const(8)
@@ -34,15 +33,15 @@ _PAUSES_MS = (100, 500, 2000, 10_000)
 class Sampler:
     """start_imu(): returns a driver object (imu.py) that samples, or raises OSError, WrongPart.
 
-    flag: asyncio.ThreadSafeFlag that the interrupt sets, or None. nap(imu): sleeps until there is a block, if the CPU
-    may; True if it did. on_block(imu, count, looked_us): called for
-    each block of samples. on_gap(): samples are missing from here on. on_fault(kind, count): see
-    steplog.FAULTS. now_us: uptime function; looked_us: when the FIFO's newest sample was the newest.
+    may_sleep(): whether the CPU may sleep now; nap(imu): it does, until there is a block, and says True, unless that
+    has changed. on_block(imu, count, looked_us): called for each block of samples. on_gap(): samples are
+    missing from here on. on_fault(kind, count): see steplog.FAULTS. now_us: uptime function; looked_us: when the
+    FIFO's newest sample was the newest.
     """
 
-    def __init__(self, start_imu, flag, nap, on_block, on_gap, on_fault, now_us):
+    def __init__(self, start_imu, may_sleep, nap, on_block, on_gap, on_fault, now_us):
         self._start_imu = start_imu
-        self._flag = flag
+        self._may_sleep = may_sleep
         self._nap = nap
         self._on_block = on_block
         self._on_gap = on_gap
@@ -85,20 +84,15 @@ class Sampler:
         self.failures += 1
 
     async def _wait(self, imu):
-        # The others have their turn before the CPU sleeps.
-        await asyncio.sleep_ms(0)
-        if self._nap(imu):
-            return
-        if self._flag is None:
-            # At changing phases of the sensor: that shows the sample clock where they lie.
-            self._turn = (self._turn + 3) % 10
-            await asyncio.sleep_ms(imu.watermark * imu.period_ns // 1_000_000 + self._turn)
-            return
-        try:
-            await asyncio.wait_for_ms(self._flag.wait(), _WAIT_MS)
-        except asyncio.TimeoutError:
-            # A missed edge: the FIFO is read all the same.
-            pass
+        if self._may_sleep():
+            # The others have their turn before the CPU sleeps.
+            await asyncio.sleep_ms(0)
+            if self._nap(imu):
+                return
+        # At changing phases of the sensor: that shows the sample clock where they lie. (To wait for the interrupt
+        # with a time limit would cost the CPU more than all else that it does for a block.)
+        self._turn = (self._turn + 3) % 10
+        await asyncio.sleep_ms(imu.watermark * imu.period_ns // 1_000_000 + self._turn)
 
     async def _read_until_failure(self, imu):
         """Hand on blocks; return the fault that ended it."""

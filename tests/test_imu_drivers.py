@@ -264,7 +264,7 @@ SLOPE = 250
 # 104 rows a second: it falls once a second.
 ROWS = 104
 CLOCK_CHECK = """
-import asyncio, micropython
+import asyncio, esp32, machine, micropython
 from array import array
 from firmware.sampling import Sampler
 from firmware.clock import Clock
@@ -302,13 +302,14 @@ def check(imu, count, looked_us):
             if told_us > {settled_us}: worst_us = max(worst_us, abs(off))
 def gap(): pass
 def fault(kind, count): faults.append((kind, count))
-flag = None
-if board.IMU_INT_PIN is not None:
-    flag = asyncio.ThreadSafeFlag()
-    pin = Pin(board.IMU_INT_PIN, Pin.IN)
-    pin.irq(lambda pin: flag.set(), Pin.IRQ_RISING)
+wired = board.IMU_INT_PIN is not None
+if wired:
+    esp32.wake_on_ext1((Pin(board.IMU_INT_PIN, Pin.IN),), esp32.WAKEUP_ANY_HIGH)
+def nap(imu):
+    machine.lightsleep(500)
+    return True
 async def main(seconds):
-    task = asyncio.create_task(Sampler(make, flag, lambda imu: False, check, gap, fault, clock.uptime_us).run())
+    task = asyncio.create_task(Sampler(make, lambda: wired, nap, check, gap, fault, clock.uptime_us).run())
     await asyncio.sleep_ms(seconds * 1000)
     task.cancel()
 """

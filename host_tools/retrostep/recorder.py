@@ -2,7 +2,7 @@
 
 The labels given are walked through in order: the first holds from the start, every press goes on to the next one.
 The device counts and logs on meanwhile. Samples that the sensor lost end the recording there: what a walk looked like
-in a hole is not to be invented. The rate is the one the device has measured of its sensor.
+in a hole is not to be invented. The rate is the one the device has measured of its sensor by the end.
 """
 
 from __future__ import annotations
@@ -135,4 +135,7 @@ async def record(
         with contextlib.suppress(asyncio.CancelledError):
             await listener
     await link.raw(False)
+    # The longer the sensor runs, the better the device knows its clock. (A sensor that failed meanwhile has none.)
+    period_ns = (await link.status())["sample_period_ns"]
+    capture.rate_hz = 1e9 / (period_ns or status["sample_period_ns"])
     return capture, status

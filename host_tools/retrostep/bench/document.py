@@ -29,11 +29,10 @@ baseline` writes that anew.
   instructions here. The lower score counts: an ESP32 does in a second what {a_second:.1f} million instructions do
   here. Pystone is bytecode, which waits for flash; kernels are machine code, and should do better.
 - Shares of the CPU are those of the waist at 104 Hz. "FIFO and gait": unpacking the sensor's words, and all of
-  the gait code. "Every block": also the task that is woken four times a second, the sensor's clock, and the watch
-  over whether the device is worn; between blocks the CPU sleeps. "Awake": it may not sleep, because of the radio
-  or USB, and waits in asyncio, whose timeout for each block costs more than all else. Not the log, the radio and
-  cues, which steps make work. Integers beyond 31 bits cost more on the chip than here; only the sensor's clock
-  has them.
+  the gait code. "Every block": also the task that is woken four times a second, the question whether the CPU may
+  sleep, the sensor's clock, and the watch over whether the device is worn; between blocks the CPU sleeps. "Awake": it
+  may not sleep, because of the radio or USB, and waits on a timer. Not the log, the radio and cues, which steps make
+  work. Integers beyond 31 bits cost more on the chip than here; only the sensor's clock has them.
 - The bus: I2C at 400 kHz, 9 bits a byte, all bytes that the LSM6DSOX's driver moves, addresses included. MicroPython
   waits for it.
 - Activity recognition, for comparison: 92 features of windows of 128 samples, every 64, in bytecode

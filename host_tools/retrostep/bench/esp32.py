@@ -23,9 +23,8 @@ SAMPLES_A_SECOND = 104
 BUS_HZ = 400_000
 _BITS_A_BYTE = 9
 _PASSES = 20
-# Percent of the CPU, without waiting for the bus and with it; the same for a CPU that must stay awake.
+# Percent of the CPU, without waiting for the bus and with it.
 _LIMIT, _WITH_BUS_LIMIT = 1.0, 5.0
-_AWAKE_LIMIT = 2.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def shares(gait: float, sampling: dict[str, float], bus_bytes: float, scale: Sca
     yield _share("fifo_and_gait", own, _LIMIT)
     yield _share("every_block", every, _LIMIT)
     yield _share("every_block_with_the_bus", every + bus, _WITH_BUS_LIMIT)
-    yield _share("every_block_awake", awake, _AWAKE_LIMIT)
+    yield _share("every_block_awake", awake, _LIMIT)
     yield _share("every_block_awake_with_the_bus", awake + bus, _WITH_BUS_LIMIT)
 
 
