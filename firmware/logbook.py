@@ -222,7 +222,13 @@ class Logbook:
             print("logbook: erased without its last records:", error)
         os.rename(self._folder, self._folder + _ERASED)
         self._erased = True
-        self._begin(log_id)
+        try:
+            self._begin(log_id)
+        except OSError as full:
+            print("logbook: what was erased has to go at once:", full)
+            while self.remove_erased():
+                pass
+            self._begin(log_id)
 
     def remove_erased(self):
         """Remove some files of an erased log; True while there may be more of them. Raises OSError."""

@@ -45,7 +45,10 @@ class SettingRefused(ValueError):
 
 
 class Settings:
-    """The settings in the file at `path`; each is an attribute-like item: settings["placement"]."""
+    """The settings in the file at `path`: settings["placement"].
+
+    Those of setting_rules.AT_START stay what they were at the start, whatever is changed.
+    """
 
     def __init__(self, path=PATH):
         self._path = path
@@ -54,7 +57,7 @@ class Settings:
         self._at_start = {name: self._values[name] for name in rules.AT_START}
 
     def __getitem__(self, name):
-        return self._values[name]
+        return self._at_start[name] if name in self._at_start else self._values[name]
 
     def change(self, name, value):
         """Set one and save all. Raises SettingRefused, or OSError if the file can't be written."""
@@ -79,4 +82,4 @@ class Settings:
 
     def waiting(self):
         """Names of the settings that were changed and count only after a restart."""
-        return [name for name, value in self._at_start.items() if self._values[name] != value]
+        return [name for name in self._at_start if self._values[name] != self._at_start[name]]

@@ -132,8 +132,9 @@ class Journal:
         self._reader = None
         try:
             os.mkdir(folder)
-        except OSError:
-            os.stat(folder)
+        except OSError as error:
+            if error.errno != EEXIST:
+                raise
         # Needed once, and the heap is small: an owner may forget the module.
         import journal_opening as opening
 

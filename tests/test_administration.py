@@ -69,7 +69,11 @@ def test_settings_are_changed_together_and_answered_as_they_are_then(device, lin
 def test_a_change_that_waits_for_a_restart_is_named_until_then(device, link, tmp_path):
     asyncio.run(link.settings({"placement": "shoe"}))
     assert asyncio.run(link.settings()).restart == ["placement"]
-    assert Settings(str(tmp_path / "settings.json")).waiting() == []
+    # Nothing on the device goes by it before.
+    assert device.settings["placement"] == "waist"
+    restarted = Settings(str(tmp_path / "settings.json"))
+    assert restarted["placement"] == "shoe"
+    assert restarted.waiting() == []
     assert asyncio.run(link.settings({"placement": "waist"})).restart == []
 
 

@@ -10,7 +10,7 @@ from firmware import steplog
 from retrostep import cli
 from retrostep.derived import derive
 from retrostep.device_tree import device_root
-from retrostep.exchange import KEPT, import_file
+from retrostep.exchange import KEPT, export_lines, import_file
 from retrostep.migrations import MIGRATIONS, SCHEMA_VERSION, create
 from retrostep.store import Store, StoreError
 from retrostep.wearers import NEVER_UTC_MS, WearerUnknown, add_wearer, assign, find_wearer, wearers
@@ -219,6 +219,19 @@ def test_what_was_exported_comes_back_the_same(tmp_path, form):
         assert kept(new) == kept(path)
     again = run("db", "import", source, "--db", new)
     assert again.stdout.startswith("0 records, 0 logs, 0 devices and 0 wearers")
+
+
+def test_an_export_is_of_one_moment_though_a_sync_goes_on(tmp_path):
+    path = walked(tmp_path / "db.sqlite3", records=10)
+    with Store(path) as store:
+        lines = export_lines(store)
+        before = [next(lines) for _ in range(3)]
+        walked(path, records=40)
+        written = [json.loads(line) for line in [*before, *lines]]
+    assert len([row for row in written if row.get("table") == "records"]) == 10
+    assert written[-1] == {"rows": len(written) - 2}
+    with Store(path) as store:
+        assert len(list(store.records(1))) == 40
 
 
 def test_two_halves_of_a_log_from_two_computers_join(tmp_path):

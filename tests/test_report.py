@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from firmware import steplog, steplog_decoder
 from retrostep import cli, derived, diary
 from retrostep.history import ListedRecords, read_log
-from retrostep.periods import Period, days, merged, month_of, week_of
+from retrostep.periods import BACKWARD, Period, days, merged, month_of, week_of
 from retrostep.report.adherence import adherence
 from retrostep.report.page import as_page
 from retrostep.report.pictures import write_pdf, write_png
@@ -89,6 +89,17 @@ def test_report_minutes_cadence_and_stability_are_those_of_the_steps():
     # The unknown step does not end the longest backward bout.
     assert (day.longest_back_ms, day.longest_back_steps) == (10_000, 20)
     assert day.unknown_share == pytest.approx(1 / 31)
+
+
+def test_report_the_longest_bout_does_not_join_the_walks_of_two_devices():
+    whole = stretches_of(read_log("abc", 1, ListedRecords(_walked())).blocks)
+    # Another device came in the middle of its walk: what is there of it does not begin one.
+    other = whole[whole["direction"] == BACKWARD].copy()
+    other["boot"] += 1
+    other["start_uptime_ms"] += 60_000
+    other["end_uptime_ms"] += 60_000
+    (day,) = days(np.concatenate([whole, other]), timezone.utc)
+    assert day.longest_back_steps == 20
 
 
 def test_report_weeks_begin_on_monday_and_months_on_the_first_without_gaps():

@@ -75,17 +75,18 @@ class Imported:
 
 
 def export_lines(store: Store) -> Iterator[str]:
-    """The lines of an export."""
+    """The lines of an export: the database as it is at the first of them, also while another program writes to it."""
     yield json.dumps({"format": FORMAT, "version": SCHEMA_VERSION})
     rows = 0
-    for table in KEPT:
-        for row in store.rows(f"SELECT * FROM {table}"):
-            rows += 1
-            values = {
-                name: value.hex() if isinstance(value, bytes) else value
-                for name, value in zip(row.keys(), row, strict=True)
-            }
-            yield json.dumps({"table": table, **values})
+    with store.snapshot():
+        for table in KEPT:
+            for row in store.rows(f"SELECT * FROM {table}"):
+                rows += 1
+                values = {
+                    name: value.hex() if isinstance(value, bytes) else value
+                    for name, value in zip(row.keys(), row, strict=True)
+                }
+                yield json.dumps({"table": table, **values})
     yield json.dumps({"rows": rows})
 
 

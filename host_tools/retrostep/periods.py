@@ -194,7 +194,10 @@ def days(
 def _backward_bouts(stretches: NDArray[np.void], begins: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
     """(index of the first stretch, ms, steps backward) of each run that only unknown steps interrupt."""
     direction = stretches["direction"]
-    run = np.cumsum(begins | ((direction != BACKWARD) & (direction != UNKNOWN)))
+    # The first stretch there is of a walk need not be its beginning: a device may be lent out in the middle of one.
+    walk = stretches[["boot", "walk_uptime_ms"]]
+    other_walk = np.append(True, walk[1:] != walk[:-1]) if len(walk) else np.zeros(0, bool)
+    run = np.cumsum(begins | other_walk | ((direction != BACKWARD) & (direction != UNKNOWN)))
     back = np.flatnonzero(direction == BACKWARD)
     if not len(back):
         return []

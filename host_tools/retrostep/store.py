@@ -133,6 +133,16 @@ class Store:
                 raise
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is as it was at the first look, whatever other programs write meanwhile."""
+        with self._reported():
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
+
+    @contextmanager
     def attached(self, other: Path) -> Iterator[None]:
         """Another database file, of this version, is there as `other`."""
         with self._reported():

@@ -47,12 +47,10 @@ def test_fullvolume_keeps_sixty_days_and_then_loses_exactly_what_it_says():
     print("flushes a day: %d; erases: %d" % (max(flushes), sum(flash.erases)))
 
 
-def test_fullvolume_with_other_files_keeps_counting_and_writes_again_once_there_is_room():
-    mount(RamFlash(blocks=24))
-    walker = Walker("/flash/log", 5, budget_bytes=60_000, segment_bytes=4096)
-    walker.bout(50)
+def fill(sizes=(4096, 256, 16)):
+    """Other files, until the volume takes nothing any more; their names."""
     names = []
-    for size in (4096, 256, 16):
+    for size in sizes:
         try:
             while True:
                 names.append("/flash/other%d" % len(names))
@@ -60,6 +58,54 @@ def test_fullvolume_with_other_files_keeps_counting_and_writes_again_once_there_
                     other.write(b"z" * size)
         except OSError:
             pass
+    return names
+
+
+def test_fullvolume_erase_begins_a_log_or_leaves_the_old_one_going_on():
+    outcomes = set()
+    # None of the files that fill it, the last one, all.
+    for removed in (0, 1, 200):
+        if removed:
+            os.umount("/flash")
+        mount(RamFlash(blocks=24))
+        walker = Walker("/flash/log", 5, budget_bytes=30_000, segment_bytes=4096)
+        for _ in range(4):
+            walker.bout(50)
+            walker.rest(40_000)
+        names = fill()
+        for name in names[max(len(names) - removed, 0) :]:
+            try:
+                os.remove(name)
+            except OSError:
+                pass
+        logbook = walker.logbook
+        log_id, before = logbook.journal.log_id, walker.added
+        try:
+            logbook.erase(99)
+        except OSError:
+            assert logbook.journal.log_id == log_id
+            before = 0
+        else:
+            assert logbook.journal.log_id == 99
+        outcomes.add(logbook.journal.log_id)
+        for name in names:
+            try:
+                os.remove(name)
+            except OSError:
+                pass
+        walker.bout(70)
+        logbook.flush()
+        steps, gaps = count_steps(logbook.journal)
+        assert not gaps
+        assert steps == walker.added - before, (removed, steps, walker.added, before)
+    assert len(outcomes) == 2
+
+
+def test_fullvolume_with_other_files_keeps_counting_and_writes_again_once_there_is_room():
+    mount(RamFlash(blocks=24))
+    walker = Walker("/flash/log", 5, budget_bytes=60_000, segment_bytes=4096)
+    walker.bout(50)
+    names = fill()
     for _ in range(40):
         walker.bout(100)
         walker.rest(40_000)
