@@ -6,6 +6,7 @@ SWEEPS (`make test K=powercut`), else with "sample": then a sweep takes a seeded
 """
 
 import ast
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "shared" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory):
+    """What tests, and programs that they kill, leave among temporary files lies in the folder that pytest prunes."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TMPDIR", folder)
+        patched.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

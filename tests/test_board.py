@@ -1,6 +1,8 @@
 """The virtual board starts, sleeps, resets and loses power like a device, and its time is exactly repeatable."""
 
+import gc
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -433,6 +435,18 @@ def test_a_stopped_board_says_so(image):
         board.advance(1)
     with pytest.raises(BoardError, match="press"):
         VirtualBoard(image(), script=[(1, "push", 3)])
+
+
+def test_a_board_that_was_never_started_leaves_no_file_behind(image, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    path = image()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    board = VirtualBoard(path, speed=0)
+    assert list(temporary.iterdir())
+    del board
+    gc.collect()
+    assert list(temporary.iterdir()) == []
 
 
 def test_stop_leaves_no_process_behind(image):

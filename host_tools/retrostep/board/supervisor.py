@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,8 @@ class VirtualBoard:
             self._extra_modules.append("bluetooth")
             radio.attach(self._send_radio, self._set_radio_in_use)
         self._folder = Path(tempfile.mkdtemp(prefix="retrostep-board-"))
+        # A board that is never started is never stopped.
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._feed_file = self._folder / "feed"
         self._feed = feeds.lying_still(self._feed_file)
         if walk is not None:
@@ -216,7 +219,7 @@ class VirtualBoard:
             link.close()
         if self._counters.exists():
             self._last_stats = self.flash_stats()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_folder()
 
     @property
     def port(self) -> str:
