@@ -195,6 +195,20 @@ def test_a_plan_is_sent_to_the_device_with_the_wearers_offset_and_a_metronome(fa
     assert json.loads(sent.stdout)["holds_until"] is not None
 
 
+def test_a_plan_that_is_sent_before_it_begins_says_what_that_means(factory_image, tmp_path):
+    db = tmp_path / "db.sqlite3"
+    image = shutil.copy(factory_image, tmp_path / "flash.img")
+    invoke("plan", "make", "--db", db, "--start", "2090-01-01")
+    with VirtualBoard(image, speed=0) as board:
+        board.advance(1)
+        board.set_speed(1.0)
+        sent = invoke("plan", "send", "--db", db, "--port", board.port)
+    assert sent.exit_code == 0, sent.output
+    assert "The plan begins on 2090-01-01, but the device goes by it from now on" in " ".join(
+        sent.stdout.split()
+    )
+
+
 def test_a_test_started_on_the_laptop_is_timed_shown_synced_and_listed(factory_image, tmp_path):
     walk = Walk(12).stand(9).walk("backward", steps=8, step_m=0.43).stand(8)
     falls = walk.plan().footfalls

@@ -150,5 +150,10 @@ def register(app: typer.Typer) -> None:
             return
         console = Console()
         console.print(f"sent: {changes['plan'][0]} minutes backward a day")
+        if plan.first_day > now.date():
+            console.print(
+                f"The plan begins on {plan.first_day}, but the device goes by it from now on: send it then, or it "
+                "asks for its minutes before."
+            )
         if until:
             console.print(f"This holds until {until}; then send it again: the plan goes on differently.")
