@@ -70,8 +70,7 @@ def _haptic_calibration():
     return found if len(found) == 3 else None
 
 
-def make_motor():
-    """What vibrates on this board, or stands in for it: run(percent), stop(), standby(), deinit()."""
+def _motor():
     if board.HAPTIC == "pwm":
         from pwm_motor import PWMMotor
 
@@ -83,17 +82,22 @@ def make_motor():
     if board.HAPTIC == "axp192":
         from axp192_motor import AXP192Motor
 
-        motor = AXP192Motor(boards.i2c_bus())
-        try:
-            # A reset in the middle of a buzz left it running.
-            motor.stop()
-        except OSError:
-            # The first cue tells it.
-            pass
-        return motor
+        return AXP192Motor(boards.i2c_bus())
     from no_motor import NoMotor
 
     return NoMotor()
+
+
+def make_motor():
+    """What vibrates on this board, or stands in for it: run(percent), stop(), standby(), deinit(). It lies still."""
+    motor = _motor()
+    try:
+        # A chip goes on with the buzz in which a reset came.
+        motor.standby()
+    except OSError:
+        # The first cue tells that nobody answers.
+        pass
+    return motor
 
 
 def log_budget(wanted_bytes, folder):

@@ -7,8 +7,8 @@
     motor.standby()                              # 2 uA instead of half a milliampere
     motor.play(1, 10)                            # library effects one after the other, at most eight
 
-The interface of pwm_motor.py, plus play(). Nothing is written before the first run(): a chip that is missing costs
-whoever runs it an OSError, nothing else. After an OSError, and where the chip has forgotten its settings (brown-out),
+The interface of pwm_motor.py, plus play(). The constructor writes nothing: a chip that is missing costs whoever runs
+it an OSError, nothing else. After an OSError, and where the chip has forgotten its settings (brown-out),
 the next run() sets it up anew.
 
 An LRA runs in closed loop: the chip finds the resonance. An ERM runs in open loop, and in closed loop, with overdrive
@@ -77,7 +77,8 @@ class DRV2605L:
         self._one = bytearray(1)
         self._drive = bytearray(2)
         self._ready = False
-        self._asleep = True
+        # A reset of the processor leaves the chip as it was.
+        self._asleep = False
 
     def _read(self, register):
         self._i2c.readfrom_mem_into(self._address, register, self._one)

@@ -20,7 +20,7 @@ from firmware.gestures import count_shape
 from firmware.steplog import FAULT_MOTOR_SILENT, PATTERNS
 from retrostep.board import VirtualBoard, console, flash_image
 from retrostep.board.hand import felt, strength_mg
-from retrostep.board.wiring import LRA, M5STACK_CORE2, QTPY_ESP32S3, XIAO_ESP32S3, Motor
+from retrostep.board.wiring import LRA, M5STACK_CORE2, QTPY_ESP32S3, WIRINGS, XIAO_ESP32S3, Motor
 from retrostep.device_tree import device_root
 from retrostep.flash import installed_files
 from retrostep.logfiles import log_folder, read_log_files
@@ -511,22 +511,6 @@ def test_cues_of_the_power_chip_are_as_strong_as_its_voltage_and_touch_no_other_
     assert misuses(board) == []
 
 
-def test_a_motor_of_the_power_chip_that_a_reset_left_running_is_stopped_at_the_start(core2):
-    board, run = core2
-    run("m.run(100)\nsleep_ms(300)")
-    link = board.serial()
-    link.write(b"import machine; machine.reset()" + console.CTRL_D)
-    link.read_until(b">>> ", timeout_s=30)
-    console.enter(link, timeout_s=30)
-    still_on, off = console.execute(
-        link,
-        POWER_CHIP
-        + "print(peek(0x12))\nfrom firmware.startup import make_motor\nmake_motor()\nprint(peek(0x12))",
-    ).split()
-    assert (int(still_on), int(off)) == (0x4F, 0x47)
-    assert [event.data["cause"] for event in board.events if event.kind == "boot"] == ["power_on", "hard"]
-
-
 def test_a_power_chip_that_does_not_hear_the_end_of_a_buzz_hears_the_next_stop(core2):
     board, run = core2
     run("m.run(100)")
@@ -550,6 +534,31 @@ def test_a_wrong_use_of_the_power_chip_is_visible(core2):
     board, run = core2
     run("i2c.writeto_mem(0x34, 0x12, bytes((0x46,)))")
     assert misuses(board) == ["DC-DC1, which feeds the processor, is switched off"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "setup", "begin", "register", "running", "still"),
+    [
+        ("qtpy_esp32s3", CHIP, "DRV2605L(i2c).run(100)", 0x01, 0x05, 0x40),
+        ("m5stack_core2", POWER_CHIP, "m.run(100)", 0x12, 0x4F, 0x47),
+    ],
+)
+def test_a_chips_motor_that_a_reset_left_running_is_stopped_at_the_start(
+    tmp_path, profile, setup, begin, register, running, still
+):
+    image = make_image(tmp_path, profile, without=("/main.py",))
+    with repl_board(image, setup, wiring=WIRINGS[profile]) as (board, run):
+        run(f"{begin}\nsleep_ms(300)")
+        link = board.serial()
+        link.write(b"import machine; machine.reset()" + console.CTRL_D)
+        link.read_until(b">>> ", timeout_s=30)
+        console.enter(link, timeout_s=30)
+        look = f"print(peek({register}))\n"
+        told = console.execute(
+            link, f"{setup}\n{look}from firmware.startup import make_motor\nmake_motor()\n{look}"
+        )
+        assert [int(value) for value in told.split()] == [running, still]
+        assert [event.data["cause"] for event in board.events if event.kind == "boot"] == ["power_on", "hard"]
 
 
 # -- the whole device ------------------------------------------------------------------------------------

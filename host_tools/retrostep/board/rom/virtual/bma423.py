@@ -30,7 +30,6 @@ class Chip(bosch.Chip):
 
     CAPACITY_BYTES = 1024
     DATA_AT, DATA_BYTES = 0x12, 6
-    FWM_INT1, FULL_STATUS, FWM_STATUS = 0x02, 0x01, 0x02
     DEFAULTS = {
         CHIP_ID: 0x13,
         ACC_CONF: 0xA8,

@@ -52,7 +52,6 @@ class Chip(bosch.Chip):
 
     CAPACITY_BYTES = 2048
     DATA_AT, DATA_BYTES = 0x0C, 12
-    FWM_INT1, FULL_STATUS, FWM_STATUS = 0x02, 0x01, 0x02
     DEFAULTS = {
         CHIP_ID: 0x24,
         ACC_CONF: 0xA8,

@@ -35,6 +35,10 @@ PWR_CONF = const(0x7C)
 PWR_CTRL = const(0x7D)
 CMD = const(0x7E)
 
+# In INT_MAP_DATA and in INT_STATUS_1.
+_FWM_INT1 = const(0x02)
+_FULL_STATUS = const(0x01)
+_FWM_STATUS = const(0x02)
 _SOFT_RESET = const(0xB6)
 _FIFO_FLUSH = const(0xB0)
 
@@ -70,9 +74,7 @@ class Chip(motionchip.MotionChip):
         io = registers[INT1_IO_CTRL]
         self._active_level = 1 if io & 0x02 else 0
         self._threshold = registers[FIFO_WTM_0] | registers[FIFO_WTM_1] << 8
-        self._watermark_bytes = (
-            self._threshold if io & 0x08 and registers[INT_MAP_DATA] & self.FWM_INT1 else 0
-        )
+        self._watermark_bytes = self._threshold if io & 0x08 and registers[INT_MAP_DATA] & _FWM_INT1 else 0
 
     def _asleep(self):
         """In advanced power save the FIFO can't be read."""
@@ -108,8 +110,8 @@ class Chip(motionchip.MotionChip):
             ticks = int((clock.now_us - self._started_us) * self._clock_factor / 39.0625)
             return ticks >> (8 * (register - SENSORTIME_0)) & 255
         if register == INT_STATUS_1:
-            status = self.FULL_STATUS if self._overrun else 0
-            status |= self.FWM_STATUS if 0 < self._threshold <= len(self._fifo) else 0
+            status = _FULL_STATUS if self._overrun else 0
+            status |= _FWM_STATUS if 0 < self._threshold <= len(self._fifo) else 0
             self._overrun = False
             return status
         if register == FIFO_LENGTH_0:
