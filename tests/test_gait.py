@@ -1,5 +1,6 @@
 """The gait code on both interpreters: equal results, and what the pipeline promises to its callers."""
 
+import itertools
 import subprocess
 import sys
 from array import array
@@ -16,6 +17,8 @@ from firmware.gait import (
     resample,
     shoe,
     shoe_stance,
+    shoe_strapdown,
+    shoe_toe,
     signals,
     stability,
     walk,
@@ -150,6 +153,17 @@ def test_kernels_of_different_modules_read_the_words_of_a_step_alike():
     ]
     assert (stability._CLIP_UP_AT, stability._CLIP_STEPS_AT) == (clip._UP, clip._STEPS)
     assert stability._BACKWARD == BACKWARD
+
+
+def test_the_modules_of_the_shoe_know_the_same_words_of_state_track_and_stride():
+    modules = [vars(module) for module in (shoe, shoe_stance, shoe_strapdown, shoe_toe)]
+    for one, other in itertools.combinations(modules, 2):
+        shared = {name for name in one.keys() & other.keys() if isinstance(one[name], int)}
+        assert {name: one[name] for name in shared} == {name: other[name] for name in shared}
+    assert shoe_strapdown._STEEPEST + 8 == shoe_toe._UP_AFTER
+    assert shoe_toe._VOTES + 1 == shoe._FLAT
+    assert shoe._SWINGS + 2 * shoe._SWING_WORDS == shoe_stance._WINDOW
+    assert shoe._UNDECIDED == UNKNOWN << direction._DIRECTION_SHIFT
 
 
 def test_a_32_bit_interpreter_agrees_on_every_frame_and_step(tmp_path):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from test_gait import BLOCK, run, trace, trace_in_32_bits, words
 
+from firmware.gait import shoe
 from firmware.gait.calibrator import Calibrator
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import BACKWARD, DIRECTIONS, FORWARD, SIDEWAYS, UNKNOWN, Pipeline
 from firmware.gait.resample import Resampler
-from firmware.gait.shoe_stance import StanceFinder, take_samples
-from firmware.gait.shoe_strapdown import Strapdown
+from firmware.gait.shoe_stance import stance_up, take_samples
+from firmware.gait.shoe_strapdown import measure
 from retrostep.recording import ACC_LSB_G, GYR_LSB_DPS, Recording
 from retrostep.walker import Walk
 
@@ -205,6 +206,23 @@ def test_a_stride_is_settled_within_half_a_second_or_three_while_the_toe_is_unkn
         assert max(waits) <= most_s
 
 
+def test_strides_that_find_no_room_to_wait_are_settled_in_their_order():
+    settled = []
+    tracker = shoe.StrideTracker(
+        Resampler(104000), lambda index, verdict: settled.append((index, verdict >> 7 & 3))
+    )
+    track = tracker.track
+    for index in range(50):
+        stride = track[shoe._NEXT]
+        track[stride + shoe._S_LENGTH] = 1000
+        track[stride + shoe._S_CONTACT] = index
+        track[stride + shoe._S_VERDICT] = shoe._UNDECIDED
+        tracker._count(stride)
+    assert len(settled) == 50 - 16
+    tracker.finish()
+    assert settled == [(index, UNKNOWN) for index in range(50)]
+
+
 def test_confidence_is_lower_where_the_way_was_short():
     recording = worn(Walk(seed=1).stand(2).walk("backward", steps=16, step_m=0.15).stand(2))
     short, _ = run(words(recording), Pipeline("shoe", Mounting.clip()))
@@ -238,18 +256,21 @@ def flight(way_mm: tuple[float, float, float], swing_s: float, pitch_deg: float,
 @pytest.mark.parametrize("offset_dps", [0, 8])
 def test_the_strapdown_finds_length_and_direction_of_a_known_way(way_mm, offset_dps):
     samples = flight(way_mm, 0.7, 50, offset_dps)
-    stances, strapdown = StanceFinder(Resampler(104000)), Strapdown()
+    tracker = shoe.StrideTracker(Resampler(104000))
+    words, track, ring = tracker.words, tracker.track, tracker.arrays[1]
     frames = len(samples) // 6 // 13
     for k in range(frames):
-        take_samples(samples[k * 78 : (k + 1) * 78], 13, 0, stances.words, stances.arrays)
-    up = array("i", (0, 0, 0))
-    stances.up(29, up)
-    strapdown.run(stances, 29, frames * 13 - 1, up)
+        take_samples(samples[k * 78 : (k + 1) * 78], 13, 0, words, tracker.arrays)
+    swing, stride = shoe._SWINGS, shoe._STRIDES
+    words[swing + shoe._FIRST], words[swing + shoe._LAST] = 29, frames * 13 - 1
+    stance_up(ring, 29, stride + shoe._S_UP, track)
+    measure(ring, swing, stride, words, track)
     level = np.array([*way_mm[:2], 0])
     length = np.linalg.norm(level)
-    assert strapdown.length_mm == pytest.approx(length, rel=0.02)
-    assert np.dot(strapdown.ahead, level) / length / 16384 > np.cos(np.radians(2))
-    assert strapdown.half_turn < 300
+    assert track[stride + shoe._S_LENGTH] == pytest.approx(length, rel=0.02)
+    ahead = track[stride + shoe._S_AHEAD : stride + shoe._S_HALF_TURN]
+    assert np.dot(ahead, level) / length / 16384 > np.cos(np.radians(2))
+    assert track[stride + shoe._S_HALF_TURN] < 300
 
 
 def test_a_32_bit_interpreter_agrees_on_every_stride(tmp_path):

@@ -2,7 +2,7 @@
 
 Input: 6-channel samples. Output: calls of on_step(contact index at 104 Hz, verdict in a word), in order, one for each
 stride of this foot; the word is the direction times 128 plus the confidence, plus _NO_SCORE. And `events`, (index,
-kind, detail).
+kind, detail). Up to the calls nothing is allocated, except by events and for calibration.
 
 A foot in stance is still and, shoe after shoe, lies as it lay before (shoe_stance.py). Between two stances
 the gyroscope gives its attitude, and the accelerometer its velocity, which must be zero again at the end
@@ -25,13 +25,13 @@ stride must be 0.7 m long.
 
 from array import array
 
+from fixedpoint import WORD_SHIFT
 from micropython import const
 
-from firmware.gait import UNKNOWN
-from firmware.gait.shoe_stance import STRIDE_SAMPLES_MAX, STRIDE_SAMPLES_MIN, StanceFinder, take_samples
-from firmware.gait.shoe_strapdown import Strapdown
-from firmware.gait.shoe_toe import Stride, Toe
-from firmware.gait.shoe_vectors import blend, dot
+from firmware.gait.shoe_stance import StanceFinder, contact, stance_up, take_samples
+from firmware.gait.shoe_strapdown import measure
+from firmware.gait.shoe_toe import judge, learn, trust
+from firmware.gait.shoe_vectors import blend, copy, dot
 
 _PAIR_SAMPLES = const(312)  # 3 s
 _LOST_SAMPLES = const(520)  # 5 s
@@ -47,13 +47,59 @@ _RUN_MM = const(700)
 # There is no score of stability, as in direction.py.
 _NO_SCORE = const(127 << 9)
 
+# Words of the state, as in shoe_stance.py, and of a swing there.
+_INDEX = const(12)
+_WAKE = const(30)
+_FOUND = const(31)
+_SWINGS = const(32)
+_FIRST = const(0)
+_LAST = const(1)
+_RUNNING = const(3)
+_SWING_WORDS = const(4)
+_NEVER = const(1073741823)
+
+# Words of the track: the sign shift; those of shoe_strapdown.py; up in the stance after the stride; those of
+# shoe_toe.py, of which some are needed here.
+_SHIFT = const(0)
+_UP_AFTER = const(12)
+_KNOWN = const(15)
+_SLIPPED = const(16)
+# Up in the last stances, and until when that tells; up of a foot that was quiet and not flat, and since when, or 0.
+_FLAT = const(34)
+_FLAT_UNTIL = const(37)
+_TILT = const(38)
+_TILT_INDEX = const(41)
+# When the newest stride that counted was.
+_NEWEST = const(42)
+# Places of strides, which come round: the oldest that counts and is not settled; behind the newest of those; where
+# the next is measured. One that waits for another to count lies between the last two.
+_OLDEST = const(43)
+_BEHIND = const(44)
+_NEXT = const(45)
+_STRIDES = const(46)
+# Words of a stride: those of shoe_strapdown.py and shoe_toe.py, and when the foot came down.
+_S_UP = const(0)
+_S_LENGTH = const(3)
+_S_AHEAD = const(4)
+_S_HALF_TURN = const(7)
+_S_KIND = const(8)
+_S_CONTACT = const(9)
+_S_VERDICT = const(10)
+_STRIDE_WORDS = const(11)
+_PIVOTED = const(2)
+_UNDECIDED = const(3 << 7)
+# In 3 s there are 16 strides of 0.2 s; one more counts before the oldest is settled, and one is measured.
+_ROOM = const(18)
+_LAST_PLACE = const(_STRIDES + (_ROOM - 1) * _STRIDE_WORDS)
+_TRACK_WORDS = const(_STRIDES + _ROOM * _STRIDE_WORDS)
+
 
 class StrideTracker:
     """mounting: its forward axis is the toe's; None: it is unknown, see shoe_toe.py.
 
     strides: a list to which (where the stride went, level, Q14; up, Q14), in the clip's axes at its start,
     is appended for each stride but a pivot, for calibration; None: nobody wants them. on_step: not needed for that.
-    What pipeline.py asks for: `kernel`, its `words` and `arrays`, see_to(); no `track`.
+    What pipeline.py asks for: `kernel`, its `words` and `arrays`, see_to(); of `track` it reads nothing.
     """
 
     def __init__(self, resampler, on_step=None, mounting=None, strides=None):
@@ -63,29 +109,22 @@ class StrideTracker:
         self._stances = StanceFinder(resampler)
         self.kernel = take_samples
         self.words, self.arrays = self._stances.words, self._stances.arrays
-        self.track = None
-        self._strapdown = Strapdown()
+        self._ring = self._stances.ring
+        self.track = array("i", bytes(4 * _TRACK_WORDS))
         self._mounting = mounting
-        self._waiting = []
         self.restart()
 
     def restart(self):
         """Begin anew. Strides that wait to be settled are forgotten."""
         self._stances.restart()
-        self._toe = Toe(self._mounting)
-        self._index = 0
-        # Up in the last stances, and when the newest was.
-        self._flat = array("i", (0, 0, 0))
-        self._flat_index = None
-        # The same of a foot that was quiet and not flat, and since when it was so.
-        self._tilt = array("i", (0, 0, 0))
-        self._tilt_index = None
-        # When the newest stride that counted was; one that waits for another to count; those that wait for
-        # the toe's axis.
-        self._last = 0
-        self._alone = None
+        track = self.track
+        for k in range(_STRIDES):
+            track[k] = 0
+        track[_SHIFT] = WORD_SHIFT
+        track[_OLDEST] = track[_BEHIND] = track[_NEXT] = _STRIDES
+        if self._mounting:
+            trust(track, self._mounting)
         self.walking = False
-        self._waiting.clear()
 
     def advance(self, samples, count):
         """Take samples. True: look at `events` and `walking`, then call again with the same samples."""
@@ -102,95 +141,128 @@ class StrideTracker:
     def see_to(self, _):
         """Look at what take_samples() paused at. True: `events` or `walking` may be new."""
         walking = self.walking
-        stances = self._stances
-        self._index = stances.index
-        found, swings = stances.swings
-        for at in range(0, found, 4):
-            self._swing(*swings[at : at + 4])
-        if self._waiting:
-            self._settle()
-        wake = None
-        if self.walking:
-            wake = self._last + _PAIR_SAMPLES + 1
-            if self._index >= wake:
-                self.walking = False
-                wake = None
-        if self._waiting:
-            waits = self._waiting[0].contact + _PAIR_SAMPLES + 1
-            wake = waits if wake is None else min(wake, waits)
-        stances.wake_at(wake)
+        words = self.words
+        for at in range(_SWINGS, _SWINGS + words[_FOUND] * _SWING_WORDS, _SWING_WORDS):
+            self._swing(at)
+        self._settle()
+        self._wake()
         return self.walking is not walking or len(self.events) > 0
 
     def finish(self):
         """No more samples follow these."""
-        self._settle(finished=True)
-        self._alone = None
+        self._settle(True)
+        track = self.track
+        track[_OLDEST] = track[_BEHIND] = track[_NEXT]
         self.walking = False
 
-    def _swing(self, first, last, peak, running):
-        stances, way, flat = self._stances, self._strapdown, self._flat
-        up, up_after = array("i", (0, 0, 0)), array("i", (0, 0, 0))
-        stances.up(first, up)
-        stances.up(last, up_after)
-        if self._flat_index is None or last - self._flat_index > _LOST_SAMPLES:
-            flat[:] = up
-        if dot(flat, up_after) < (_COS_RETURNED_RUNNING if running else _COS_RETURNED):
-            # Quiet, but not flat again: in mid-swing, or the clip was knocked.
-            if self._tilt_index is None or dot(self._tilt, up_after) < _COS_SAME:
-                self._tilt[:] = up_after
-                self._tilt_index = last
-            if last - self._tilt_index < _TILTED_SAMPLES:
-                self._resume(first, last, peak)
-                return
-            flat[:] = up_after
-        self._tilt_index = None
-        way.run(stances, first, last, up)
-        if running and way.length_mm < _RUN_MM:
-            self._resume(first, last, peak)
+    def _swing(self, at):
+        """The swing whose words begin at words[at] ended: in a stance, or it goes on."""
+        track = self.track
+        stride = track[_NEXT]
+        words = self.words
+        stance_up(self._ring, words[at + _FIRST], stride + _S_UP, track)
+        stance_up(self._ring, words[at + _LAST], _UP_AFTER, track)
+        if not _is_flat(track, stride, words, at):
+            self._stances.resume(at)
             return
-        self._flat_index = last
-        if not running:
-            blend(flat, up_after, 3)
-        if way.length_mm < _SHIFT_MM + ((_TURN_MM * way.half_turn) >> 13):
+        measure(self._ring, at, stride, words, track)
+        if words[at + _RUNNING] and track[stride + _S_LENGTH] < _RUN_MM:
+            self._stances.resume(at)
             return
-        stances.learn_peak(peak)
-        stride = Stride(stances.contact(first, last), way, up)
-        if self._strides is not None and not stride.pivoted:
-            self._strides.append((stride.ahead, up))
-        toe = self._toe
-        slipped = toe.slipped
-        toe.learn(stride, up_after)
-        if toe.slipped and not slipped:
-            self.events.append((stride.contact, "wrong_clip", None))
-        toe.judge(stride)
+        track[_FLAT_UNTIL] = words[at + _LAST] + _LOST_SAMPLES
+        if not words[at + _RUNNING]:
+            blend(track, _FLAT, _UP_AFTER, 3)
+        if track[stride + _S_LENGTH] < _SHIFT_MM + ((_TURN_MM * track[stride + _S_HALF_TURN]) >> 13):
+            return
+        self._stances.learn_peak(at)
+        track[stride + _S_CONTACT] = contact(self._ring, words[at + _LAST], words[at + _FIRST])
+        self._judge(stride)
         self._count(stride)
 
-    def _resume(self, first, last, peak):
-        if last - first < STRIDE_SAMPLES_MAX - STRIDE_SAMPLES_MIN:
-            self._stances.resume(first, peak)
+    def _judge(self, stride):
+        track = self.track
+        slipped = track[_SLIPPED]
+        learn(track, stride)
+        if track[_SLIPPED] and not slipped:
+            self.events.append((track[stride + _S_CONTACT], "wrong_clip", None))
+        if self._strides is not None and track[stride + _S_KIND] != _PIVOTED:
+            self._strides.append(
+                (track[stride + _S_AHEAD : stride + _S_HALF_TURN], track[stride + _S_UP : stride + _S_LENGTH])
+            )
+        judge(track, stride)
 
     def _count(self, stride):
-        alone, self._alone = self._alone, None
-        if alone is not None and stride.contact - alone.contact <= _PAIR_SAMPLES:
-            self._waiting.append(alone)
-        elif not self.walking and stride.length_mm < _ALONE_MM:
-            self._alone = stride
-            return
-        self._waiting.append(stride)
-        self._last = stride.contact
-        self.walking = True
-        self._settle()
+        """A stride counts, or waits for another to count."""
+        track = self.track
+        alone = track[_BEHIND]
+        if alone != stride and track[stride + _S_CONTACT] - track[alone + _S_CONTACT] > _PAIR_SAMPLES:
+            # The one before it never will.
+            alone = track[_OLDEST] = track[_BEHIND] = stride
+        track[_NEXT] = _after(stride)
+        if alone != stride or self.walking or track[stride + _S_LENGTH] >= _ALONE_MM:
+            track[_BEHIND] = track[_NEXT]
+            track[_NEWEST] = track[stride + _S_CONTACT]
+            self.walking = True
+            self._settle()
 
     def _settle(self, finished=False):
-        toe, waiting = self._toe, self._waiting
-        oldest = self._index - _PAIR_SAMPLES
-        while waiting:
-            stride = waiting[0]
-            if stride.direction == UNKNOWN:
-                if toe.known:
-                    toe.judge(stride)
-                elif not (finished or stride.pivoted or stride.contact < oldest):
+        """Hand over what need not wait any longer."""
+        track = self.track
+        stride = track[_OLDEST]
+        while stride != track[_BEHIND]:
+            if track[stride + _S_VERDICT] == _UNDECIDED:
+                if track[_KNOWN]:
+                    judge(track, stride)
+                elif not finished and self._may_wait(stride):
                     return
-            waiting.pop(0)
+            track[_OLDEST] = _after(stride)
             if self._on_step:
-                self._on_step(stride.contact, (stride.direction << 7) + stride.confidence + _NO_SCORE)
+                self._on_step(track[stride + _S_CONTACT], track[stride + _S_VERDICT] + _NO_SCORE)
+            stride = track[_OLDEST]
+
+    def _may_wait(self, stride):
+        """Whether there is time until the toe axis is known, and room for another."""
+        track = self.track
+        return (
+            track[stride + _S_KIND] != _PIVOTED
+            and track[stride + _S_CONTACT] >= self.words[_INDEX] - _PAIR_SAMPLES
+            and _after(track[_BEHIND]) != stride
+        )
+
+    def _wake(self):
+        """Have take_samples() pause where walking ends, or a stride has waited long enough."""
+        track, words = self.track, self.words
+        wake = _NEVER
+        if self.walking:
+            wake = track[_NEWEST] + (_PAIR_SAMPLES + 1)
+            if words[_INDEX] >= wake:
+                self.walking = False
+                wake = _NEVER
+        stride = track[_OLDEST]
+        if stride != track[_BEHIND]:
+            due = track[stride + _S_CONTACT] + (_PAIR_SAMPLES + 1)
+            if due < wake:
+                wake = due
+        words[_WAKE] = wake
+
+
+def _is_flat(track, stride, words, at):
+    """Whether the foot lies as in the stances before, now that the swing whose words begin at words[at] ended."""
+    index = words[at + _LAST]
+    if index > track[_FLAT_UNTIL]:
+        copy(track, _FLAT, stride + _S_UP)
+    if dot(track, _FLAT, _UP_AFTER) < (_COS_RETURNED_RUNNING if words[at + _RUNNING] else _COS_RETURNED):
+        # In mid-swing, or the clip was knocked.
+        if not track[_TILT_INDEX] or dot(track, _TILT, _UP_AFTER) < _COS_SAME:
+            copy(track, _TILT, _UP_AFTER)
+            track[_TILT_INDEX] = index
+        if index - track[_TILT_INDEX] < _TILTED_SAMPLES:
+            return False
+        copy(track, _FLAT, _UP_AFTER)
+    track[_TILT_INDEX] = 0
+    return True
+
+
+def _after(stride):
+    """The place behind that of a stride."""
+    return _STRIDES if stride == _LAST_PLACE else stride + _STRIDE_WORDS

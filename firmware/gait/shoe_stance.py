@@ -1,9 +1,9 @@
 """Stances and swings of one foot.
 
-Input: blocks of 6-channel samples. `take_samples` keeps them, brought to 104 Hz, in a ring of RING_SAMPLES, and
-pauses where a swing ended within a frame, or where it is to wake. `StanceFinder.swings` then has for each swing the
-last still sample before, the first after that counts as still, the peak rate (units of four LSB, 0.28 deg/s), 1 if
-the foot was running.
+Input: blocks of 6-channel samples. `take_samples` keeps them, brought to 104 Hz, in a ring of 512, and
+pauses where a swing ended within a frame, or where it is to wake. Its words then have for each swing the last still
+sample before, the first after that counts as still, the peak rate (units of four LSB, 0.28 deg/s), 1 if the foot was
+running.
 
 - Still: over 8 samples the mean rate is below 12 % of the swing's peak (at least 30, at most 90 deg/s), the
   spread of |acc| below 0.12 g, its mean within 0.25 g of 1 g. Near 1 g, |acc| is read from its square: d|a|
@@ -24,21 +24,17 @@ the foot was running.
 from array import array
 
 import micropython
+from fixedpoint import unit_q14
 from micropython import const
 
 from firmware.gait.resample import next_frame
 
-RING_SAMPLES = 512
-CHANNELS = 6
-WINDOW = 8
-USUAL_PEAK = 1071  # 300 deg/s
-USUAL_PEAK_MAX = 3571  # 1,000 deg/s
-STRIDE_SAMPLES_MIN, STRIDE_SAMPLES_MAX = 21, 260  # 0.2 and 2.5 s
-LANDING_SAMPLES = 35
-
-_SWING_WORDS = const(4)
-# More cannot end within a frame of 13 samples.
-_SWINGS_MAX = const(2)
+_RING_SAMPLES = const(512)
+_CHANNELS = const(6)
+_USUAL_PEAK = const(1071)  # 300 deg/s
+_USUAL_PEAK_MAX = const(3571)  # 1,000 deg/s
+_RESUMED_SAMPLES = const(239)  # of 2.5 s the last 0.2 are left
+_LANDING_SAMPLES = const(35)
 _NEVER = const(1073741823)
 
 # Words of the state, behind those of the resampler.
@@ -68,6 +64,7 @@ _LOWEST = const(28)
 _LOWEST_AT = const(29)
 _WAKE = const(30)
 _FOUND = const(31)
+# Of the swings that ended in the newest frame, at most two, four words each.
 _SWINGS = const(32)
 # acc^2 of the last 8 samples, then |rate|.
 _WINDOW = const(40)
@@ -337,81 +334,82 @@ def take_samples(p: ptr16, a: int, b: int, state: ptr32, arrays) -> int:
 
 
 @micropython.viper
-def _centre_of_landing(ring: ptr16, last: int, count: int) -> int:
-    """The sample about which the acceleration changed, over two samples, within `count` samples up to `last`."""
+def contact(p: ptr16, a: int, b: int) -> int:
+    """When the foot met the floor that is still at sample a, and was at b before it swung; p: the ring.
+
+    That is the sample about which the acceleration changed, over two samples.
+    """
+    ring = p
+    last = a
+    count = a - b
+    if count > _LANDING_SAMPLES:
+        count = _LANDING_SAMPLES
     weight = 1
     moment = 0
     # The two samples after, newest first; the search goes back in time.
-    place = (last & 511) * 6
-    ax = int(ring[place]) ^ 0x8000
-    ay = int(ring[place + 1]) ^ 0x8000
-    az = int(ring[place + 2]) ^ 0x8000
-    place = ((last - 1) & 511) * 6
-    bx = int(ring[place]) ^ 0x8000
-    by = int(ring[place + 1]) ^ 0x8000
-    bz = int(ring[place + 2]) ^ 0x8000
+    p = ptr16(int(ring) + (last & 511) * 12)
+    after_x = int(p[0])
+    after_y = int(p[1])
+    after_z = int(p[2])
+    p = ptr16(int(ring) + ((last - 1) & 511) * 12)
+    next_x = int(p[0])
+    next_y = int(p[1])
+    next_z = int(p[2])
     for i in range(count):
-        place = ((last - i - 2) & 511) * 6
-        x = int(ring[place]) ^ 0x8000
-        y = int(ring[place + 1]) ^ 0x8000
-        z = int(ring[place + 2]) ^ 0x8000
-        ax -= x
-        if ax < 0:
-            ax = 0 - ax
-        ay -= y
-        if ay < 0:
-            ay = 0 - ay
-        az -= z
-        if az < 0:
-            az = 0 - az
-        change = (ax + ay + az) >> 4
-        weight += change
-        moment += change * i
-        ax = bx
-        ay = by
-        az = bz
-        bx = x
-        by = y
-        bz = z
-    return last - moment // weight
+        p = ptr16(int(ring) + ((last - i - 2) & 511) * 12)
+        a = int(p[0])
+        b = (after_x ^ 0x8000) - (a ^ 0x8000)
+        after_x = next_x
+        next_x = a
+        change = b if b > 0 else 0 - b
+        a = int(p[1])
+        b = (after_y ^ 0x8000) - (a ^ 0x8000)
+        after_y = next_y
+        next_y = a
+        change += b if b > 0 else 0 - b
+        a = int(p[2])
+        b = (after_z ^ 0x8000) - (a ^ 0x8000)
+        after_z = next_z
+        next_z = a
+        b = ((b if b > 0 else 0 - b) + change) >> 4
+        weight += b
+        moment += b * i
+    last -= moment // weight
+    if last < 0:
+        last = 0
+    return last
 
 
 @micropython.viper
-def _mean_direction(ring: ptr16, newest: int, out: ptr32):
+def stance_up(p: ptr16, a: int, b: int, words: ptr32):
+    """Direction (Q14) of the mean acceleration over the window that ends with sample a, into words[b ...].
+
+    p: the ring.
+    """
+    ring = p
     x = 0
     y = 0
     z = 0
-    for i in range(8):
-        place = ((newest - i) & 511) * 6
-        x += (int(ring[place]) ^ 0x8000) - 0x8000
-        y += (int(ring[place + 1]) ^ 0x8000) - 0x8000
-        z += (int(ring[place + 2]) ^ 0x8000) - 0x8000
-    # 1 g becomes 8196: precise enough, and 16 g on three axes still can be squared.
-    x >>= 1
-    y >>= 1
-    z >>= 1
-    while x > 16383 or x < -16383 or y > 16383 or y < -16383 or z > 16383 or z < -16383:
-        x >>= 1
-        y >>= 1
-        z >>= 1
-    square = x * x + y * y + z * z
-    root = 0
-    bit = 1 << 14
-    while bit:
-        if (root + bit) * (root + bit) <= square:
-            root += bit
-        bit >>= 1
-    if root:
-        out[0] = (x << 14) // root
-        out[1] = (y << 14) // root
-        out[2] = (z << 14) // root
+    words = ptr32(int(words) + 4 * b)
+    b = a - 8
+    while a > b:
+        p = ptr16(int(ring) + (a & 511) * 12)
+        x += (int(p[0]) ^ 0x8000) - 0x8000
+        y += (int(p[1]) ^ 0x8000) - 0x8000
+        z += (int(p[2]) ^ 0x8000) - 0x8000
+        a -= 1
+    words[0] = 0
+    words[1] = 0
+    words[2] = 0
+    # 1 g becomes 8196: precise enough.
+    unit_q14(x >> 1, y >> 1, z >> 1, words)
 
 
 class StanceFinder:
     """See the module's text. resampler: cuts the samples into frames. `words`, `arrays`: for take_samples()."""
 
     def __init__(self, resampler):
-        self.ring = array("h", bytes(2 * CHANNELS * RING_SAMPLES))
+        self.ring = array("h", bytes(2 * _CHANNELS * _RING_SAMPLES))
         self.words = resampler.widen(_WORDS)
         self.arrays = resampler.frame, self.ring
         self.restart()
@@ -424,42 +422,24 @@ class StanceFinder:
         for i in range(_INDEX, _WORDS):
             if not _BIAS <= i <= _BIAS_KNOWN:
                 words[i] = 0
-        words[_USUAL] = USUAL_PEAK
+        words[_USUAL] = _USUAL_PEAK
         words[_WAKE] = _NEVER
 
-    @property
-    def index(self):
-        """Samples taken since the last restart."""
-        return self.words[_INDEX]
-
-    @property
-    def swings(self):
-        """How many words there are of swings that ended in the newest frame, then they."""
-        return self.words[_FOUND] * _SWING_WORDS, self.words[_SWINGS:_WINDOW]
-
-    def wake_at(self, index):
-        """Have take_samples() pause where so many samples have been taken; None: never."""
-        self.words[_WAKE] = _NEVER if index is None else index
-
-    def up(self, newest, out):
-        """Direction (Q14) of the mean acceleration over the window that ends with sample `newest`, into out."""
-        _mean_direction(self.ring, newest, out)
-
-    @property
-    def offset(self):
-        """What the gyroscope reads at rest, x y z in LSB."""
-        return self.words[_BIAS:_BIAS_KNOWN]
-
-    def contact(self, first, last):
-        """When the foot that is still at `last` met the floor."""
-        return max(0, _centre_of_landing(self.ring, last, min(LANDING_SAMPLES, last - first)))
-
-    def resume(self, first, peak):
-        """This was no stance: the swing that began at `first` goes on."""
+    def resume(self, at):
+        """The swing whose words begin at words[at] did not end in a stance: it goes on, unless it is too long."""
         words = self.words
-        words[_SWINGING], words[_START], words[_RUN] = 1, first, 0
-        words[_PEAK] = max(peak, words[_PEAK])
-        words[_LOWEST] = _NO_RATE
+        if words[at + 1] - words[at] < _RESUMED_SAMPLES:
+            words[_SWINGING] = 1
+            words[_START] = words[at]
+            words[_RUN] = 0
+            if words[_PEAK] < words[at + 2]:
+                words[_PEAK] = words[at + 2]
+            words[_LOWEST] = _NO_RATE
 
-    def learn_peak(self, peak):
-        self.words[_USUAL] += (min(peak, USUAL_PEAK_MAX) - self.words[_USUAL]) >> 2
+    def learn_peak(self, at):
+        """The swing whose words begin at words[at] is a stride."""
+        words = self.words
+        peak = words[at + 2]
+        if peak > _USUAL_PEAK_MAX:
+            peak = _USUAL_PEAK_MAX
+        words[_USUAL] += (peak - words[_USUAL]) >> 2

@@ -27,13 +27,9 @@ That walking backward never shows a push-off is anatomy; it held in all backward
 and of the simulated walker, but no real backward walking with a sensor at the shoe was at hand.
 """
 
-from array import array
-
-from fixedpoint import ONE_Q14
 from micropython import const
 
-from firmware.gait import BACKWARD, FORWARD, SIDEWAYS, UNKNOWN
-from firmware.gait.shoe_vectors import UPRIGHT, blend, dot, level_cosine
+from firmware.gait.shoe_vectors import UPRIGHT, blend, copy, dot, level_cosine
 
 _IN_PLACE_MM = const(150)
 _LONG_MM = const(500)
@@ -47,138 +43,158 @@ _ACROSS = const(9397)
 _ALONG_CURVE = const(12551)
 _ACROSS_CURVE = const(5604)
 _COS_CLEAR = const(14189)  # 30 degrees
-_TIPPED = const(11585)  # sine of 45 degrees
+_CLEARLY_ACROSS = const(8192)  # 60 degrees
+_TIPPED_FAR = const(11585)  # sine of 45 degrees
 _COS_SLIPPED = const(15826)  # 15 degrees
-_IN_A_ROW = const(3)
 _VOTES_FORWARD = const(2)
 _VOTES_ANY = const(5)
 _VOTES_KEPT = const(7)
 
+# Words of the track of shoe.py. Of shoe_strapdown.py; up in the stance after the stride.
+_TOWARDS = const(1)
+_AWAY = const(2)
+_TIPPED = const(3)
+_UP_AFTER = const(12)
+# Whether a stride without push-off can be told to be forward; whether there is a mounting that does not hold.
+_KNOWN = const(15)
+_SLIPPED = const(16)
+# _ASSUMED, _MEASURED, or 0 where there is none; whether nothing speaks against it; its toe axis and up.
+_MOUNTING = const(17)
+_HOLDS = const(18)
+_TOE = const(19)
+_GRAVITY = const(22)
+# Doubts whether it was turned or tilted.
+_TURNED_ROUND = const(25)
+_TILTED = const(26)
+# What push-offs have shown, up in stance at the first of them, and how many.
+_SHOWN = const(27)
+_SHOWN_UP = const(30)
+_VOTES = const(33)
 
-class Stride:
-    """What shoe_strapdown.py found of one stride; up (Q14) at its start; when the foot came down.
+_ASSUMED = const(1)
+_MEASURED = const(2)
 
-    Toe.judge fills in direction and confidence.
-    """
+# Words of a stride, as in shoe_strapdown.py; its kind; direction and confidence in a word, as in direction.py.
+_S_UP = const(0)
+_S_LENGTH = const(3)
+_S_AHEAD = const(4)
+_S_HALF_TURN = const(7)
+_S_KIND = const(8)
+_S_VERDICT = const(10)
+_PUSHED_OFF = const(1)
+_PIVOTED = const(2)
+_FORWARD = const(0 << 7)
+_BACKWARD = const(1 << 7)
+_SIDEWAYS = const(2 << 7)
+_UNDECIDED = const(3 << 7)
 
-    def __init__(self, contact, strapdown, up):
-        self.contact = contact
-        self.length_mm = length_mm = strapdown.length_mm
-        self.ahead = strapdown.ahead
-        self.up = up
-        half_turn = strapdown.half_turn
-        self.curved = curved = half_turn > _TURNED
-        towards, away, tipped = strapdown.tipping
-        # All of the tipping must lie within 30 degrees of the way.
-        pushed_off = towards >= _TIPPED and towards >= away and towards * ONE_Q14 >= tipped * _COS_CLEAR
-        self.pushed_off = pushed_off
-        self.spun = half_turn > _SPUN
-        # The foot turned rather than went.
-        self.pivoted = curved and length_mm < (_PIVOT_MM * half_turn) >> 14
-        self.direction = UNKNOWN
-        self.confidence = 0
+# A doubt grows by one with each note against what is believed, and goes with one for it. Three in a row make it
+# serious; from there it counts on, and three in a row the other way end it.
+_SERIOUS = const(3)
 
 
-class Toe:
-    """mounting: a Mounting, or None where it is unknown.
+def trust(track, mounting):
+    """Have a Mounting; the words of the track are 0."""
+    track[_MOUNTING] = _MEASURED if mounting.measured else _ASSUMED
+    track[_KNOWN] = track[_HOLDS] = 1
+    for k in range(3):
+        track[_TOE + k] = mounting.forward[k]
+        track[_GRAVITY + k] = mounting.gravity[k]
 
-    known: whether a stride without push-off can be told to be forward. slipped: there is a mounting, and it
-    does not hold.
-    """
 
-    def __init__(self, mounting):
-        self.known = mounting is not None
-        self.slipped = False
-        self._mounting = mounting
-        if mounting:
-            self._forward = array("i", mounting.forward)
-            self._gravity = array("i", mounting.gravity)
-        # What push-offs have shown, how many, and up in stance at the first of them.
-        self._axis = array("i", (0, 0, 0))
-        self._votes = 0
-        self._axis_up = None
-        self._turned = _Doubt()
-        self._tilted = _Doubt()
-        # Whether there is a mounting and nothing speaks against it.
-        self._mounted = mounting is not None
-
-    def learn(self, stride, stance_up):
-        """Take note of a stride and of up in the stance after it."""
-        mounting = self._mounting
-        pushed_off = stride.pushed_off and not stride.pivoted
-        if self._votes and dot(stance_up, self._axis_up) < _COS_SLIPPED:
-            self._votes = 0
-        if pushed_off:
-            self._vote(stride, stance_up)
-        if mounting:
-            along = level_cosine(stride.ahead, stride.up, self._forward)
-            if pushed_off and along != UPRIGHT:
-                self._turned.note(along < _ALONG)
-            if mounting.measured:
-                self._tilted.note(dot(stance_up, self._gravity) < _COS_SLIPPED)
-            else:
-                self._tilted.note(along == UPRIGHT)
-            self.slipped = self._turned.serious or self._tilted.serious
-            self._mounted = not (self._turned.stirred or self._tilted.stirred)
-        self.known = self._mounted or self._votes >= _VOTES_FORWARD
-
-    def judge(self, stride):
-        """Fill in the direction and how sure it is."""
-        stride.direction, stride.confidence = self._direction(stride)
-
-    def _direction(self, stride):
-        if stride.length_mm < _IN_PLACE_MM or stride.pivoted:
-            return UNKNOWN, 0
-        if not self.known:
-            return (FORWARD, 97) if stride.pushed_off else (UNKNOWN, 0)
-        curved = stride.curved
-        along = level_cosine(stride.ahead, stride.up, self._forward if self._mounted else self._axis)
-        if along == UPRIGHT:
-            return UNKNOWN, 0
-        if abs(along) >= (_ALONG_CURVE if curved else _ALONG):
-            direction = FORWARD if along > 0 else BACKWARD
-            clear = abs(along) >= _COS_CLEAR
-        elif abs(along) <= (_ACROSS_CURVE if curved else _ACROSS):
-            direction = SIDEWAYS
-            clear = abs(along) <= ONE_Q14 // 2
+def learn(track, stride):
+    """Take note of a stride and of up in the stance after it; fill in its kind."""
+    kind = track[stride + _S_KIND] = _kind(track, stride)
+    if track[_VOTES] and dot(track, _UP_AFTER, _SHOWN_UP) < _COS_SLIPPED:
+        track[_VOTES] = 0
+    if kind == _PUSHED_OFF:
+        _vote(track, stride + _S_AHEAD)
+    if track[_MOUNTING]:
+        along = level_cosine(track, stride + _S_AHEAD, stride + _S_UP, _TOE)
+        if kind == _PUSHED_OFF and along != UPRIGHT:
+            _note(track, _TURNED_ROUND, along < _ALONG)
+        if track[_MOUNTING] == _MEASURED:
+            _note(track, _TILTED, dot(track, _UP_AFTER, _GRAVITY) < _COS_SLIPPED)
         else:
-            return UNKNOWN, 0
-        if direction != FORWARD and (
-            stride.spun or stride.pushed_off or (not self._mounted and self._votes < _VOTES_ANY)
-        ):
-            return UNKNOWN, 0
-        return direction, _confidence(stride, clear and not curved)
-
-    def _vote(self, stride, stance_up):
-        axis, ahead = self._axis, stride.ahead
-        if self._votes and dot(ahead, axis) < _COS_CLEAR:
-            self._votes = 0
-        if not self._votes:
-            self._axis_up = stance_up
-        blend(axis, ahead, min(self._votes, _VOTES_KEPT))
-        self._votes += 1
+            _note(track, _TILTED, along == UPRIGHT)
+        track[_SLIPPED] = track[_TURNED_ROUND] >= _SERIOUS or track[_TILTED] >= _SERIOUS
+        track[_HOLDS] = not (track[_TURNED_ROUND] or track[_TILTED])
+    track[_KNOWN] = track[_HOLDS] or track[_VOTES] >= _VOTES_FORWARD
 
 
-def _confidence(stride, clear):
-    if stride.pushed_off:
+def _kind(track, stride):
+    half_turn = track[stride + _S_HALF_TURN]
+    if half_turn > _TURNED and track[stride + _S_LENGTH] < (_PIVOT_MM * half_turn) >> 14:
+        # The foot turned rather than went.
+        return _PIVOTED
+    towards = track[_TOWARDS]
+    # All of the tipping must lie within 30 degrees of the way.
+    if towards >= _TIPPED_FAR and towards >= track[_AWAY] and towards << 14 >= track[_TIPPED] * _COS_CLEAR:
+        return _PUSHED_OFF
+    return 0
+
+
+def _vote(track, ahead):
+    if track[_VOTES] and dot(track, ahead, _SHOWN) < _COS_CLEAR:
+        track[_VOTES] = 0
+    votes = track[_VOTES]
+    if not votes:
+        copy(track, _SHOWN_UP, _UP_AFTER)
+    blend(track, _SHOWN, ahead, votes if votes < _VOTES_KEPT else _VOTES_KEPT)
+    track[_VOTES] = votes + 1
+
+
+def _note(track, at, against):
+    doubt = track[at]
+    if (doubt >= _SERIOUS) == against:
+        track[at] = _SERIOUS if against else 0
+    else:
+        track[at] = (doubt + 1) % (2 * _SERIOUS)
+
+
+def judge(track, stride):
+    """Fill in the verdict."""
+    track[stride + _S_VERDICT] = _verdict(track, stride)
+
+
+def _verdict(track, stride):
+    if track[stride + _S_LENGTH] < _IN_PLACE_MM or track[stride + _S_KIND] == _PIVOTED:
+        return _UNDECIDED
+    if not track[_KNOWN]:
+        return _FORWARD + 97 if track[stride + _S_KIND] == _PUSHED_OFF else _UNDECIDED
+    axis = _TOE if track[_HOLDS] else _SHOWN
+    return _told(track, stride, level_cosine(track, stride + _S_AHEAD, stride + _S_UP, axis))
+
+
+def _told(track, stride, along):
+    """The verdict on a stride at so much of a cosine from the toe axis."""
+    curved = track[stride + _S_HALF_TURN] > _TURNED
+    apart = abs(along)
+    if along == UPRIGHT:
+        return _UNDECIDED
+    if apart >= (_ALONG_CURVE if curved else _ALONG):
+        direction = _FORWARD if along > 0 else _BACKWARD
+        clear = apart >= _COS_CLEAR
+    elif apart <= (_ACROSS_CURVE if curved else _ACROSS):
+        direction = _SIDEWAYS
+        clear = apart <= _CLEARLY_ACROSS
+    else:
+        return _UNDECIDED
+    if direction != _FORWARD and (
+        track[stride + _S_HALF_TURN] > _SPUN
+        or track[stride + _S_KIND] == _PUSHED_OFF
+        or (not track[_HOLDS] and track[_VOTES] < _VOTES_ANY)
+    ):
+        return _UNDECIDED
+    return _confidence(track, stride, clear and not curved) + direction
+
+
+def _confidence(track, stride, clear):
+    if track[stride + _S_KIND] == _PUSHED_OFF:
         return 99
-    if stride.length_mm >= _LONG_MM:
+    length_mm = track[stride + _S_LENGTH]
+    if length_mm >= _LONG_MM:
         return 98 if clear else 90
     # A short way is known less well, and feet that shift while their owner stands go anywhere.
-    length = (stride.length_mm - _IN_PLACE_MM) * 30 // (_LONG_MM - _IN_PLACE_MM)
+    length = (length_mm - _IN_PLACE_MM) * 30 // (_LONG_MM - _IN_PLACE_MM)
     return (60 if clear else 50) + length
-
-
-class _Doubt:
-    """Is serious after three notes against in a row, until three in a row are not; stirred from the first on."""
-
-    def __init__(self):
-        self.serious = self.stirred = False
-        self._changed = 0
-
-    def note(self, against):
-        self._changed = 0 if against == self.serious else self._changed + 1
-        if self._changed >= _IN_A_ROW:
-            self.serious = against
-            self._changed = 0
-        self.stirred = self.serious or self._changed > 0

@@ -4,12 +4,15 @@ Nothing here allocates once it is made, so that what reads from it can be watche
 """
 
 import math
+from array import array
 
 BLOCK = 26
+RATE_HZ = 104
 WORD_BYTES = 7
 # Samples a step, 2 steps a second.
 STEP = 52
 G = 2049
+_G_MM_S2, _GYROSCOPE_LSB_DPS = 9807, 0.07
 _GYROSCOPE, _ACCELEROMETER = 1 << 3, 2 << 3
 _FIFO_STATUS, _WHO_AM_I, _FIFO_DATA = 0x3A, 0x0F, 0x78
 
@@ -26,6 +29,38 @@ def waist(at):
 def still(at):
     """Six channels of sample `at`: nobody moves."""
     return at % 3, 0, G, 0, at % 2, 0
+
+
+def foot(*motions):
+    """A function like waist(), of a foot that makes these motions: (samples, mm forward, degrees toe down) each."""
+    samples = array("h")
+    toe_down = 0
+    for count, way_mm, turn_deg in motions:
+        for k in range(count):
+            # From rest to rest with the least jerk.
+            t = k / count
+            acc = G / _G_MM_S2 * way_mm * (RATE_HZ / count) ** 2 * 60 * t * (1 - t) * (1 - 2 * t)
+            rate = turn_deg * RATE_HZ / count * 30 * (t * (1 - t)) ** 2 / _GYROSCOPE_LSB_DPS
+            pitch = math.radians(toe_down + turn_deg * t**3 * (10 - 15 * t + 6 * t * t))
+            cos, sin = math.cos(pitch), math.sin(pitch)
+            for value in (cos * acc - sin * G, 0, sin * acc + cos * G, 0, rate, 0):
+                samples.append(round(value))
+        toe_down += turn_deg
+    return lambda at: samples[6 * at : 6 * at + 6]
+
+
+# Motions of foot() that take whole blocks: a stride forward with push-off, and one backward without; one where the
+# foot is held still in mid-swing; two short ones, and rest until they are forgotten.
+FORWARD = ((42, 0, 0), (22, 500, 60), (40, 800, -60))
+BACKWARD = ((42, 0, 0), (31, -300, -20), (31, -400, 20))
+HELD = ((42, 0, 0), (22, 500, 60), (40, 0, 0), (52, 800, -60))
+SHORT = ((52, 0, 0), (22, 100, 30), (30, 120, -30))
+PAIR = SHORT + SHORT + ((572, 0, 0),)
+
+
+def blocks(motions):
+    """How many blocks they take."""
+    return sum([motion[0] for motion in motions]) // BLOCK
 
 
 class WalkingFifo:

@@ -38,9 +38,8 @@ baseline` writes that anew.
 - Activity recognition, for comparison: 92 features of windows of 128 samples, every 64, in bytecode
   (`bench/scripts/har_features.py`, written anew from the description of a published MicroPython pipeline; its
   classifier, C there, is left out), in the same interpreter over the same walk.
-- Allocated: up to the decision on a step at the waist nothing is, as the tests prove with the heap locked (`make
-  test K=alloc`). What is counted here is the step as it is handed over, a tuple, and at the shoe what the end of
-  a stride is looked at with.
+- Allocated: up to the decision on a step nothing is, as the tests prove with the heap locked (`make test K=alloc`).
+  What is counted here is the step as it is handed over, a tuple.
 - Heap: what importing a compiled module leaves, in the unix port; objects take half of that on the 32-bit device.
   All modules are imported into one interpreter; a device loads one driver, one placement, and seldom used parts
   only for as long as it needs them. "names" are identifiers, which all modules share. Machine code is outside of

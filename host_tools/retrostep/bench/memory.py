@@ -22,6 +22,8 @@ _DROPPED = "firmware.boards.choice"
 # A module may always grow by so many bytes: a text of a few words more is no regression.
 _HEAP_SLACK = 256.0
 _FILE_SLACK = 64.0
+# What a step may allocate: the tuple that it is handed over as.
+_STEP_BYTES = 64
 
 
 def module_heap() -> dict[str, int]:
@@ -50,9 +52,9 @@ def heap() -> Iterator[Figure]:
         yield _heap(f"heap_{module}", used)
 
 
-def _heap(name: str, used: float, slack: float = _HEAP_SLACK) -> Figure:
+def _heap(name: str, used: float, slack: float = _HEAP_SLACK, limit: float | None = None) -> Figure:
     on_esp32 = f"{used / 2:,.0f} bytes of heap"
-    return Figure(name, used, "bytes", None, exact=True, slack=slack, on_esp32=on_esp32)
+    return Figure(name, used, "bytes", limit, exact=True, slack=slack, on_esp32=on_esp32)
 
 
 def allocations() -> Iterator[Figure]:
@@ -65,7 +67,7 @@ def allocations() -> Iterator[Figure]:
             arguments = (str(device_root()), str(samples), placement, "allocated")
             done = interpreter.run(SCRIPTS / "gait_stages.py", *arguments, heap="8m", folder=folder)
         used, steps = (int(word) for word in done.stdout.split())
-        yield _heap(f"allocated_a_step_{placement}", used / steps, slack=0.0)
+        yield _heap(f"allocated_a_step_{placement}", used / steps, slack=0.0, limit=_STEP_BYTES)
 
 
 def files() -> Iterator[Figure]:

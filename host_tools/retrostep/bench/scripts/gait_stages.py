@@ -74,14 +74,14 @@ def stability(found):
     return trunk(found, True, True)
 
 
-def strides(found, tracker=None, strapdown=None):
+def strides(found, tracker=None, measure=None):
     """Shoe: all of a stride."""
     from firmware.gait import shoe
     from firmware.gait.mounting import Mounting
     from firmware.gait.resample import RATE_MILLIHZ, Resampler
 
-    if strapdown:
-        shoe.Strapdown = strapdown(shoe.Strapdown)
+    if measure:
+        shoe.measure = measure(shoe.measure)
     kind = tracker(shoe.StrideTracker) if tracker else shoe.StrideTracker
     return kind(Resampler(RATE_MILLIHZ), found, Mounting.clip()).advance
 
@@ -91,7 +91,7 @@ def stances(found):
 
     def without_strides(base):
         class Standing(base):
-            def _swing(self, first, last, peak, running):
+            def _swing(self, at):
                 pass
 
         return Standing
@@ -102,15 +102,14 @@ def stances(found):
 def strapdown_twice(found):
     """Shoe: all of a stride, and the strapdown once more, which changes nothing."""
 
-    def twice(base):
-        class Twice(base):
-            def run(self, stances, first, last, up):
-                super().run(stances, first, last, up)
-                super().run(stances, first, last, up)
+    def twice(measure):
+        def measure_twice(ring, at, stride, words, track):
+            measure(ring, at, stride, words, track)
+            measure(ring, at, stride, words, track)
 
-        return Twice
+        return measure_twice
 
-    return strides(found, strapdown=twice)
+    return strides(found, measure=twice)
 
 
 STAGES = {
