@@ -24,7 +24,7 @@ def dot(words: ptr32, a: int, b: int) -> int:
 
 
 @micropython.viper
-def level_cosine(words: ptr32, way: int, up: int, axis: int) -> int:
+def level_cosine(words, way: int, up: int, axis: int) -> int:
     """Cosine of the angle between a level direction and an axis made level; UPRIGHT within 30 degrees of up."""
     along_up = int(dot(words, up, axis))
     if along_up > 14189 or along_up < -14189:
