@@ -247,7 +247,7 @@ def undisturbed(in_use, tmp_path_factory):
         return operations(board) - before
 
 
-KILLS = 200
+KILLS = 120
 PARTS = 10
 
 
@@ -279,5 +279,6 @@ def test_power_or_cable_may_go_at_any_moment_while_mpremote_flashes(
             board.advance(10)
             assert board.console.count(b"Retrostep ") == started + 1, bytes(board.console)[-500:]
             board.cut_power()
-        assert flash_image.read(image, "/slots").split()[0] in (b"a", b"b")
+        # Never "a a 0 b": an application that had to be given up.
+        assert flash_image.read(image, "/slots") in (b"a a 0", b"b a 3", b"b a 2", b"b a 1")
         assert records(image)[: len(walked)] == walked
