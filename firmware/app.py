@@ -125,14 +125,12 @@ class Device:
         self._cue_policy = CuePolicy(self._clip_known())
         button_pin = boards.button_pin()
         self._button = Button(button_pin, self._on_presses, self._on_hold)
-        self._battery = int_pin = None
-        if board.BATTERY_PIN is not None:
-            self._battery = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
+        charging, self._meter = startup.power_meters()
+        int_pin = None
         if board.IMU_INT_PIN is not None:
             int_pin = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
         self._sample_clock = None
         self.imu = None
-        charging = getattr(board, "charging", None)
         self.radio = Windows(self, self.clock.uptime_ms, self._cues.play, charging)
         self.power = Power(
             self.settings,
@@ -349,7 +347,7 @@ class Device:
             self._cue(self.clock.uptime_ms(), "error")
 
     def _battery_mv(self):
-        return self._battery.read_uv() // 1000 * board.BATTERY_DIVIDER if self._battery else 0
+        return self._meter() if self._meter else 0
 
     def buzz(self, name):
         """Play a pattern of steplog.PATTERNS."""
@@ -433,7 +431,7 @@ class Device:
     def note_battery(self):
         """Log the battery's voltage and what the states have cost so far; returns the voltage in mV, 0: unknown."""
         battery_mv = self._battery_mv()
-        if self._battery:
+        if self._meter:
             spent = self.power.light_sleep_ms, self.power.radio_ms, self._cues.buzzed_ms
             self.logbook.add_battery(battery_mv, *spent)
         return battery_mv

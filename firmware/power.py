@@ -39,6 +39,7 @@ class Power:
         self._button_pin = button_pin
         self._int_pin = int_pin
         self._charging = charging
+        self._charged = bool(charging and charging())
         self._busy = busy
         self._radio_on = radio_on
         self._usb = UsbHost()
@@ -65,7 +66,7 @@ class Power:
             or attached
             or (attached is None and wanted != "always")
             or self._now_ms() < self._awake_until_ms
-            or (self._charging and self._charging())
+            or self._charged
             or self._radio_on()
             or self._busy()
         )
@@ -105,6 +106,7 @@ class Power:
         now_ms = self._now_ms()
         passed_ms, self._ticked_ms = now_ms - self._ticked_ms, now_ms
         self._usb.look()
+        self._charged = bool(self._charging and self._charging())
         on = self._radio_on()
         if on:
             self.radio_ms += passed_ms

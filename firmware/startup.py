@@ -100,6 +100,20 @@ def make_motor():
     return motor
 
 
+def power_meters():
+    """Whether a charger feeds the board, and the battery's voltage in mV: functions; None for what it can't tell."""
+    charging = getattr(board, "charging", None)
+    if board.BATTERY_PIN is not None:
+        converter = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
+        return charging, lambda: converter.read_uv() // 1000 * board.BATTERY_DIVIDER
+    if board.POWER_CHIP_ADDRESS is None:
+        return charging, None
+    from power_chip import PowerChip
+
+    chip = PowerChip(boards.i2c_bus(), board.POWER_CHIP_ADDRESS)
+    return chip.charging, chip.battery_mv
+
+
 def log_budget(wanted_bytes, folder):
     """`wanted_bytes`, or less where the volume is smaller: so that what must go is told before it goes."""
     _, fragment_bytes, blocks, free = os.statvfs("/")[:4]

@@ -45,6 +45,7 @@ FIELDS = (
     "LED_ON",
     "BATTERY_PIN",
     "BATTERY_DIVIDER",
+    "POWER_CHIP_ADDRESS",
 )
 
 
@@ -80,6 +81,8 @@ def test_every_boards_profile_says_all_of_it_and_agrees_with_its_wiring(name):
     assert wiring.button_pin == board.BUTTON_PIN
     assert wiring.button_pulled_up is not board.BUTTON_PULL_UP
     assert wiring.battery_pin == board.BATTERY_PIN
+    power_chips = [chip.address for chip in wiring.chips if chip.model.startswith("axp")]
+    assert power_chips == ([] if board.POWER_CHIP_ADDRESS is None else [board.POWER_CHIP_ADDRESS])
 
 
 def walked(folder, name, recording, seconds):
@@ -234,6 +237,54 @@ def test_board_check_runs_the_motor_at_the_power_chip(tmp_path):
     assert found["bus"] == ("ok", "0x34 axp192, 0x68 mpu6886")
     assert found["motor"] == ("look", "ran for 0.4 s: did it buzz?")
     assert [buzz.lasts_s for buzz in buzzes] == [pytest.approx(0.45, abs=0.15)]
+
+
+METERS = """
+import time
+from firmware.startup import power_meters
+charging, battery_mv = power_meters()
+while True:
+    print("told", charging(), battery_mv())
+    time.sleep_ms(1000)
+"""
+
+
+@pytest.mark.parametrize("name", ["m5stack_core2", "twatch_s3"])
+def test_a_power_chip_tells_of_battery_and_charger_and_of_neither_when_it_is_silent(name, tmp_path):
+    main = tmp_path / "main.py"
+    main.write_text(METERS)
+    image = make_image(tmp_path, name, (main, "/main.py"))
+    told = []
+    with VirtualBoard(image, speed=0, wiring=WIRINGS[name], usb=False, battery_mv=3700) as board:
+        for change in (
+            lambda: board.set_usb(True),
+            lambda: board.set_battery(4100),
+            lambda: board.inject("nack", 3000),
+            lambda: None,
+        ):
+            board.advance(3)
+            told.append([line for line in bytes(board.console).split(b"\r\n") if line[:4] == b"told"][-1])
+            change()
+        board.advance(4)
+        silent = [line for line in bytes(board.console).split(b"\r\n") if line[:4] == b"told"]
+    # The AXP192 tells steps of 1.1 mV.
+    voltages = [int(line.split()[2]) for line in told]
+    assert [line.split()[1] for line in told] == [b"False", b"True", b"True", b"False"]
+    assert voltages == [pytest.approx(mv, abs=2) for mv in (3700, 3700, 4100, 0)]
+    assert silent[-1].split()[1] == b"True"
+    assert b"power chip: no answer" in board.console
+
+
+@pytest.mark.parametrize("name", ["m5stack_core2", "twatch_s3"])
+def test_board_check_and_status_tell_the_battery_that_the_power_chip_measures(name, tmp_path):
+    image = make_image(tmp_path, name, without=())
+    with VirtualBoard(image, speed=0, wiring=WIRINGS[name], battery_mv=3700) as board:
+        board.advance(5)
+        board.set_speed(1.0)
+        status = json.loads(CliRunner().invoke(cli.app, ["status", "--port", board.port, "--json"]).stdout)
+        found, _ = checked(board)
+    assert status["device"]["battery_mv"] == pytest.approx(3700, abs=2)
+    assert found["battery"][0] == "ok"
 
 
 def test_board_check_finds_a_wire_that_is_missing_and_a_button_that_is_pressed(tmp_path):

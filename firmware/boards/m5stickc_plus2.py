@@ -23,6 +23,7 @@ LED_PIN = 19
 LED_ON = 1
 BATTERY_PIN = 38
 BATTERY_DIVIDER = 2
+POWER_CHIP_ADDRESS = None
 
 
 def power_up():

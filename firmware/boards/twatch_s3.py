@@ -1,8 +1,8 @@
 """LilyGO T-Watch S3, worn at the belt: everything is on it. No gyroscope: for the waist and the pocket only.
 
 BMA423 on the inner bus, interrupt GPIO 14; DRV2605 on the same bus, its rail is BLDO2 of the power chip
-(AXP2101). A touch of the glass pulls GPIO 16 low; it is the button. Not verified: that line's behaviour while
-the glass stays touched. Battery and crown are the power chip's.
+(AXP2101), which tells of battery and charger. A touch of the glass pulls GPIO 16 low; it is the button. Not
+verified: that line's behaviour while the glass stays touched. The crown is the power chip's.
 """
 
 import machine
@@ -31,6 +31,7 @@ LED_PIN = None
 LED_ON = 1
 BATTERY_PIN = None
 BATTERY_DIVIDER = 2
+POWER_CHIP_ADDRESS = 0x34
 
 
 def power_up():

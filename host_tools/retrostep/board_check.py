@@ -164,10 +164,11 @@ def look_at_button():
     return "look", gpio + "reads released; --press waits for a press"
 
 def look_at_battery():
-    if board.BATTERY_PIN is None:
+    from firmware.startup import power_meters
+    meter = power_meters()[1]
+    if meter is None:
         return "absent", "this board's battery is not measured"
-    adc = machine.ADC(machine.Pin(board.BATTERY_PIN), atten=machine.ADC.ATTN_11DB)
-    mv = adc.read_uv() // 1000 * board.BATTERY_DIVIDER
+    mv = meter()
     if mv < 2000:
         return "absent", "%d mV: no battery, or no divider" % mv
     return ("ok" if 3000 <= mv <= 4400 else "failed"), "%d mV" % mv

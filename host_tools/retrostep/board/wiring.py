@@ -139,6 +139,7 @@ TWATCH_S3 = Wiring(
     chips=(
         Chip("bma423", sda=10, scl=11, address=0x19, int_pins=(14,)),
         Chip("drv2605l", sda=10, scl=11, address=0x5A),
+        Chip("axp2101", sda=10, scl=11, address=0x34),
     ),
     motor=Motor(),
     button_pin=16,

@@ -207,6 +207,11 @@ def _on_sensor_counts(command):
     channel.send({"event": "sensor_counts", "refused_writes": refused, "unmodelled_writes": unmodelled})
 
 
+def battery_mv():
+    """Voltage of the battery."""
+    return _battery_mv
+
+
 def pin_mv(number):
     """Voltage at an analogue pin."""
     return _battery_mv // _battery_divider if number == _battery_pin else 0
