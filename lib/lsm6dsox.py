@@ -198,14 +198,14 @@ class Driver(IMU):
         """As IMU.read_block: samples move into `samples`; how many. Raises OSError from the bus; nothing is
         then lost but what the FIFO overruns meanwhile.
         """
-        status = self._status
         self.looked_us = ticks_us()
-        self._i2c.readfrom_mem_into(self._address, _FIFO_STATUS1, status)
-        if status[1] & _STATUS2_OVERRUN_LATCHED:
+        self._i2c.readfrom_mem_into(self._address, _FIFO_STATUS1, self._status)
+        high = self._status[1]
+        if high & _STATUS2_OVERRUN_LATCHED:
             self.overruns += 1
-        there = status[0] | (status[1] & 0x03) << 8
-        words = min(there, self._max_words)
-        self.waiting = (there - words) // 2
+        words = self._status[0] | (high & 0x03) << 8
+        self.waiting = max(words - self._max_words, 0) // 2
+        words = min(words, self._max_words)
         self.first_index = self.next_index
         if not words:
             return 0

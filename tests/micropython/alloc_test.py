@@ -23,11 +23,11 @@ ROUND = 2 * STEP // BLOCK
 
 
 def take_blocks(imu, tracker, blocks):
-    """How many bytes the tracker took from the heap, if only for a moment, as a function of many variables does."""
+    """How many bytes driver and tracker took from the heap, if only for a moment, as a function of many variables does."""
     used = 0
     for _ in range(blocks):
-        count = imu.read_block()
         before = micropython.mem_total()
+        count = imu.read_block()
         while tracker.advance(imu.samples, count):
             pass
         used += micropython.mem_total() - before

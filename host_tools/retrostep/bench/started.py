@@ -60,8 +60,8 @@ def free_taken_and_modules() -> tuple[int, int, list[str]]:
         ours = dict(_modules())
         boot, image = folder / "boot.py", folder / "flash.img"
         boot.write_text(_PROBE + ours["boot"].read_text())
-        files = dict(reversed(pair) for pair in installed_files()) | {"/boot.py": boot}
-        flash_image.create(image, [(here, there) for there, here in files.items()])
+        others = [pair for pair in installed_files() if pair[1] != "/boot.py"]
+        flash_image.create(image, [*others, (boot, "/boot.py")])
         with VirtualBoard(image, speed=0) as board:
             board.advance(_LOOK_MS / 1000 + 2)
             printed = bytes(board.console).decode().splitlines()
