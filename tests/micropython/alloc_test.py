@@ -23,7 +23,7 @@ ROUND = 2 * STEP // BLOCK
 
 
 def take_blocks(imu, tracker, blocks):
-    """How many bytes driver and tracker took from the heap, if only for a moment, as a function of many variables does."""
+    """How many bytes driver and tracker took from the heap, if only for a moment, as for many variables."""
     used = 0
     for _ in range(blocks):
         before = micropython.mem_total()
