@@ -31,7 +31,7 @@ class Driver(BoschIMU):
     REST_REPEATS = True
     LAYOUT = (6, 0, 8197, 255, 0, 1)
 
-    def __init__(self, i2c, address=0x19, block_samples=64):
+    def __init__(self, i2c, address=0x19, block_samples=32):
         super().__init__(i2c, address, block_samples)
 
     def _set_up(self, sleep_ms):

@@ -47,7 +47,7 @@ class Driver(BoschIMU):
     # 2048 LSB a g, 16.384 LSB a degree per second; the gyroscope comes first.
     LAYOUT = (12, 6, 16393, 0, 14286, 1)
 
-    def __init__(self, i2c, address=0x68, block_samples=64):
+    def __init__(self, i2c, address=0x68, block_samples=32):
         super().__init__(i2c, address, block_samples)
 
     def _set_up(self, sleep_ms):

@@ -37,7 +37,7 @@ class BoschIMU(FrameIMU):
     FIFO_DATA = _FIFO_DATA
     SERVICE = "bosch_service"
 
-    def __init__(self, i2c, address, block_samples=64):
+    def __init__(self, i2c, address, block_samples=32):
         super().__init__(i2c, address, block_samples)
         self._length = bytearray(2)
 

@@ -46,7 +46,7 @@ class Driver(FrameIMU):
     SERVICE = "lsm6ds_service"
     LAYOUT = (12, 6, 16384, 0, 16384, 1)
 
-    def __init__(self, i2c, address=0x6A, block_samples=64):
+    def __init__(self, i2c, address=0x6A, block_samples=32):
         super().__init__(i2c, address, block_samples)
         self._status = bytearray(4)
 

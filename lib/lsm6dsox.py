@@ -130,7 +130,7 @@ class Driver(IMU):
     FIFO_SAMPLES = 250
     SERVICE = "lsm6ds_service"
 
-    def __init__(self, i2c, address=0x6A, block_samples=64):
+    def __init__(self, i2c, address=0x6A, block_samples=32):
         super().__init__(i2c, address, block_samples)
         self._max_words = 2 * block_samples + block_samples // _TS_DECIMATION + 1
         self._words = bytearray(_WORD_BYTES * self._max_words)

@@ -49,7 +49,7 @@ class Driver(FrameIMU):
     LAYOUT = (12, 0, 16393, 6, 14272, 0)
     FIFO_WANTED = _FIFO_ACC_AND_GYR
 
-    def __init__(self, i2c, address=0x68, block_samples=64):
+    def __init__(self, i2c, address=0x68, block_samples=32):
         super().__init__(i2c, address, block_samples)
         self._status = bytearray(2)
 

@@ -165,6 +165,15 @@ def test_ctrl_c_strikes_where_the_code_waits_and_never_in_the_middle_of_an_alloc
     link.write(console.CTRL_B)
 
 
+def test_ctrl_c_in_the_moment_of_a_start_is_not_lost(tmp_path):
+    (tmp_path / "boot.py").write_text("import time; time.sleep_ms(20)\n")
+    (tmp_path / "main.py").write_text(APP)
+    flash_image.create(tmp_path / "flash.img", [(tmp_path / n, f"/{n}") for n in ("boot.py", "main.py")])
+    for _ in range(8):
+        with VirtualBoard(tmp_path / "flash.img") as board:
+            console.enter(board.serial())
+
+
 def test_code_that_waits_for_a_line_of_the_terminal_is_interrupted(board):
     link = board.serial()
     console.enter(link)

@@ -19,7 +19,7 @@ def start():
 def switch(on):
     """Let Ctrl-C interrupt, or make it a plain byte. Tells the supervisor, without allocating."""
     global pending, _on
-    pending = False
+    pending = pending and on
     _on = on
     channel.write(b'{"event":"ctrl_c","on":true}\n' if on else b'{"event":"ctrl_c","on":false}\n')
 

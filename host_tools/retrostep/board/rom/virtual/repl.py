@@ -18,6 +18,8 @@ from virtual import board, channel, clock, ctrl_c
 _PASTE_WINDOW = 128
 _COMPOUND = ("if", "while", "for", "try", "with", "def", "class", "async")
 
+# boot.py and main.py are not over: Ctrl-C is for them, also if it comes before or between them.
+_starting = True
 _tty = None
 _poll = None
 _main = {"__name__": "__main__"}
@@ -50,6 +52,7 @@ def open_console(path):
     _poll.register(channel.stream(), uselect.POLLIN)
     builtins.print = _print_to_console
     ctrl_c.start()
+    ctrl_c.switch(True)
 
 
 def interrupt_character(character):
@@ -65,7 +68,8 @@ def _execute(code):
         exec(code, _main)
     except BaseException as error:
         failure = error
-    ctrl_c.switch(False)
+    if not _starting:
+        ctrl_c.switch(False)
     return failure
 
 
@@ -128,6 +132,9 @@ def _compile_and_execute(source, name, mode):
 
 def serve(mode):
     """Be a REPL for ever, starting in "friendly" or "raw" mode."""
+    global _starting
+    _starting = False
+    ctrl_c.switch(False)
     while True:
         mode = _raw() if mode == "raw" else _friendly()
 
