@@ -75,6 +75,8 @@ if _folder:
     sys.path.insert(0, _folder)
 _memory = machine.RTC().memory()
 crash_count = _memory[5] if len(_memory) == 6 and _memory[:5] == CRASH_MARK and not _gave_up else 0
+if _gave_up:
+    machine.RTC().memory(b"")
 if _cause == machine.WDT_RESET and not _gave_up:
     # main.py, which counts the others, has not seen this one.
     crash_count = min(crash_count + 1, 255)

@@ -33,8 +33,9 @@ def _keep(error):
 
 
 def _count_crash():
-    """Tell boot.py, through RTC memory, that the app crashed once more."""
-    mark, count = globals().get("CRASH_MARK", b"crash"), globals().get("crash_count", 0)
+    """Tell boot.py, through RTC memory, that the app crashed once more since its last healthy minute."""
+    mark, memory = globals().get("CRASH_MARK", b"crash"), machine.RTC().memory()
+    count = memory[-1] if memory[:-1] == mark else 0
     machine.RTC().memory(mark + bytes([min(count + 1, 255)]))
 
 

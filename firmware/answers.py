@@ -36,6 +36,7 @@ def walk_test(device, action):
     """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
     if action == protocol.WALK_TEST_START:
         device._need_samples()
+        device._set_pace(0)
         if device._calibration:
             device._calibration.cancel()
     gc.collect()

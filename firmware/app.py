@@ -18,7 +18,7 @@ from sampleclock import SampleClock
 from firmware import VERSION, boards, load_seldom, steplog
 from firmware.boards import board
 from firmware.button import Button
-from firmware.clock import Clock
+from firmware.clock import EPOCH_2000_S, Clock
 from firmware.cues import CuePlayer, CuePolicy, in_quiet_hours
 from firmware.daycount import DayCount
 from firmware.gait import BACKWARD
@@ -41,14 +41,14 @@ _WATCHDOG_MS = const(30_000)
 _HOUSEKEEPING_MS = const(1000)
 # Collecting seldom would scatter what stays over the whole heap, until no large piece is left in it.
 _COLLECT_EVERY_BYTES = const(8192)
-# The seconds of an ESP32's module time count from 2000.
-_EPOCH_2000_S = const(946_684_800)
 _UPDATE_IDLE_MS = const(60_000)
 _BATTERY_MS = const(4 * 3600 * 1000)
 # The converter of a board whose battery is not fitted reads next to nothing.
 _NO_BATTERY_MV = const(2000)
 _BATTERY_LOOK_MS = const(60_000)
 _EMPTY_LOOKS = const(3)
+# In a row, of the housekeeping.
+_MOST_FAILURES = const(60)
 # After deep sleep the uptime begins here: the sensor's FIFO holds what came before the start.
 _BEFORE_WAKING_MS = const(5_000)
 # Woken for a window of the radio, a device that still lies there rests again so soon.
@@ -131,7 +131,6 @@ class Device:
             int_pin = machine.Pin(board.IMU_INT_PIN, machine.Pin.IN)
         self._sample_clock = None
         self.imu = None
-        self.radio = Windows(self, self.clock.uptime_ms, self._cues.play, charging)
         self.power = Power(
             self.settings,
             self.clock.uptime_ms,
@@ -141,6 +140,9 @@ class Device:
             charging,
             self._busy,
             lambda: self.radio.busy,
+        )
+        self.radio = Windows(
+            self, self.clock.uptime_ms, self._cues.play, charging and (lambda: self.power.charged)
         )
         self._rests = int_pin is not None
         self._sampler = Sampler(
@@ -228,7 +230,7 @@ class Device:
     def keep_time(self):
         """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
         utc_s, ms = divmod(self.clock.utc_ms(), 1000)
-        date = time.gmtime(utc_s - _EPOCH_2000_S)
+        date = time.gmtime(utc_s - EPOCH_2000_S)
         machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
         self.day_count.synced(self.logbook.counts()[BACKWARD])
 
@@ -291,6 +293,7 @@ class Device:
                 self.logbook.add_bout(direction, stability, steps, max(first_ms, 0), max(last_ms, 0))
                 self.radio.note_bout(last_ms - first_ms)
                 self._keep_baseline()
+                self._set_pace(0)
             elif kind in steplog.EVENTS:
                 at_ms = max(self._sample_clock.ms_at(index), 0)
                 self.logbook.add_event(at_ms, steplog.EVENTS.index(kind), min(detail or 0, 100))
@@ -302,8 +305,6 @@ class Device:
             self._cue(max(self._sample_clock.ms_at(index), 0), kind, detail)
             if kind == "bout_opened" and detail == BACKWARD and self.settings["pace_per_min"]:
                 self._set_pace(self.settings["pace_per_min"])
-            elif kind == "bout_closed":
-                self._set_pace(0)
 
     def _cue(self, at_ms, kind, detail=None):
         """Let the wearer feel what happened at that uptime, if the policy wants it."""
@@ -376,51 +377,61 @@ class Device:
         healthy = trusted = self._safe
         battery_due_ms = 0
         look_ms = self.clock.uptime_ms() + _BATTERY_LOOK_MS
-        empty_looks = 0
+        empty_looks = failures = 0
         while True:
             self._watchdog.feed()
             if self._safe and self._led:
                 self._set_led(self._led.value() != board.LED_ON)
             await asyncio.sleep_ms(_HOUSEKEEPING_MS)
-            self.logbook.flush_if_due()
-            self.logbook.remove_erased()
-            self.radio.tick()
-            self.power.tick()
-            if self.clock.uptime_ms() >= battery_due_ms:
-                battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
-                if self._is_below(self.note_battery(), "low_battery_mv"):
-                    self._cue(self.clock.uptime_ms(), "low_battery")
-            if self.clock.uptime_ms() >= look_ms:
-                look_ms = self.clock.uptime_ms() + _BATTERY_LOOK_MS
-                # A buzz, or the radio, pulls the voltage down for a moment.
-                empty_looks = empty_looks + 1 if self._is_below(self._battery_mv(), "empty_battery_mv") else 0
-                if empty_looks >= _EMPTY_LOOKS and self.power.may_sleep():
-                    load_seldom("rest").shut_down(self)
-            if self._is_still() and self.power.may_sleep():
-                self._rests = False
-                load_seldom("rest").lie_still(self)
-            self._follow_local_time()
-            if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
-                machine.RTC().memory(b"")
-                healthy = True
-            if self._updater and self.clock.uptime_ms() >= self._updater.heard_ms + _UPDATE_IDLE_MS:
-                self._updater.close()
-                self._updater = None
+            try:
+                self.logbook.flush_if_due()
+                self.logbook.remove_erased()
+                self.power.tick()
+                self.radio.tick()
+                if self.clock.uptime_ms() >= battery_due_ms:
+                    battery_due_ms = self.clock.uptime_ms() + _BATTERY_MS
+                    if self._is_below(self.note_battery(), "low_battery_mv"):
+                        self._cue(self.clock.uptime_ms(), "low_battery")
+                if self.clock.uptime_ms() >= look_ms:
+                    look_ms = self.clock.uptime_ms() + _BATTERY_LOOK_MS
+                    # A buzz, or the radio, pulls the voltage down for a moment.
+                    empty = self._is_below(self._battery_mv(), "empty_battery_mv")
+                    empty_looks = empty_looks + 1 if empty else 0
+                    if empty_looks >= _EMPTY_LOOKS and self._may_shut_down():
+                        load_seldom("rest").shut_down(self)
+                if self._is_still() and self.power.may_sleep():
+                    load_seldom("rest").lie_still(self)
+                self._follow_local_time()
+                if not healthy and self.clock.uptime_ms() >= _HEALTHY_AFTER_MS:
+                    machine.RTC().memory(b"")
+                    healthy = True
+                if self._updater and self.clock.uptime_ms() >= self._updater.heard_ms + _UPDATE_IDLE_MS:
+                    self._updater.close()
+                    self._updater = None
+                if not trusted and self._measured_ms() >= _TRUSTED_AFTER_MS:
+                    trusted = self._trust_application()
+                failures = 0
+            except (MemoryError, OSError) as error:
+                # A second later there may be room; what never works is ended by a restart.
+                failures += 1
+                if failures >= _MOST_FAILURES:
+                    raise
+                print("app: housekeeping:", error)
+                gc.collect()
             if self._restart_wanted and self.test is None:
                 # The answer to whoever asked for it is on its way.
                 await asyncio.sleep_ms(_HOUSEKEEPING_MS)
                 self.close()
                 machine.reset()
-            if not trusted and self._measured_ms() >= _TRUSTED_AFTER_MS:
-                trusted = self._trust_application()
+
+    def _may_shut_down(self):
+        """Whether the battery, which is empty, is all there is, and nothing is under way that must not be cut."""
+        return not (self.power.fed or self.radio.busy or self._updater or self._restart_wanted)
 
     def _trust_application(self):
         """True: /slots says that what runs here is the good application."""
         try:
             given_up = load_seldom("slots").confirm()
-        except MemoryError:
-            # A second later there may be room.
-            return False
         except OSError as full:
             print("app: the application stays on trial:", full)
             return False
@@ -480,13 +491,13 @@ class Device:
                 self._pipeline.flush()
                 self._take_results()
         finally:
-            # Whatever failed before: the steps in RAM are not its victims.
-            self.logbook.close()
+            # Whatever fails: the steps in RAM are not its victims, and the end comes all the same.
             self._set_led(False)
-            try:
-                self._motor.stop()
-            finally:
-                self.radio.close()
+            for end in (self.logbook.close, self._motor.stop, self.radio.close):
+                try:
+                    end()
+                except (OSError, MemoryError) as error:
+                    print("app: while it ends:", error)
 
 
 def run(safe=False):

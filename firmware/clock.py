@@ -4,6 +4,9 @@ MicroPython's ticks_us() wraps (after 17.9 minutes on ESP32); `Clock` adds the d
 each boot. UTC is uptime plus an offset that only an anchor sets: an unset clock is None, never a guess.
 """
 
+# The seconds of an ESP32's module time count from 2000.
+EPOCH_2000_S = 946_684_800
+
 
 class Clock:
     """ticks_us, ticks_diff: the functions of those names in module time (injected).

@@ -148,7 +148,7 @@ class CuePlayer:
                 at -= 1
             waiting.insert(at, (form, now_ms + _STALE_MS))
         self._wake.set()
-        return self._percent_of(form) > 0
+        return self._percent_of(form) > 0 and not self._silent
 
     def update(self):
         """Do what is due; ms until something is due again, or -1 if nothing is."""

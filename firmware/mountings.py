@@ -70,6 +70,7 @@ def confirm_clip(device):
 def start_calibration(device):
     """Begin a calibration, or begin it anew. Raises ValueError if it can't be."""
     device._need_samples()
+    device._set_pace(0)
     if device.test is not None:
         device.test.finish(device, "cancelled")
     if device._calibration is None:

@@ -29,7 +29,7 @@ class Power:
     """settings: has "sleep"; now_ms: uptime function; button: Button; button_pin, int_pin: machine.Pin (int_pin: or
     None); charging: function or None; busy(): whether anything would suffer from a sleeping CPU; radio_on().
 
-    light_sleep_ms, radio_ms: how long these lasted since the start.
+    charged: what charging() said a second ago. light_sleep_ms, radio_ms: how long these lasted since the start.
     """
 
     def __init__(self, settings, now_ms, button, button_pin, int_pin, charging, busy, radio_on):
@@ -39,7 +39,7 @@ class Power:
         self._button_pin = button_pin
         self._int_pin = int_pin
         self._charging = charging
-        self._charged = bool(charging and charging())
+        self.charged = bool(charging and charging())
         self._busy = busy
         self._radio_on = radio_on
         self._usb = UsbHost()
@@ -61,18 +61,26 @@ class Power:
         """Whether the CPU may stop now, for a short time or a long one."""
         wanted = self._settings["sleep"]
         attached = self._usb.attached
+        if attached is None and self._charging:
+            # Without power at USB there is no computer at it.
+            attached = self.charged
         return not (
             wanted == "never"
             or attached
             or (attached is None and wanted != "always")
             or self._now_ms() < self._awake_until_ms
-            or self._charged
+            or self.charged
             or self._radio_on()
             or self._busy()
         )
 
+    @property
+    def fed(self):
+        """Whether the board has power from elsewhere than its battery, as far as anybody can tell."""
+        return self.charged or bool(self._usb.attached)
+
     def nap(self, imu):
-        """Light sleep until the sensor has a block, if that may be; False: not slept.
+        """Light sleep until the sensor has a block, if that may be; False: not slept, or woken by the button.
 
         The block is one of imu.watermark samples, or, while nobody walks, as many as are safe in its FIFO.
         """
@@ -88,10 +96,11 @@ class Power:
         wait_ms = samples * (imu.period_ns // 1000) // 1000
         machine.lightsleep(min(2 * wait_ms if by_pin else wait_ms, _IDLE_NAP_MS))
         self.light_sleep_ms += self._now_ms() - started_ms
-        if not self._button_pin.value():
-            # In light sleep its edge was lost.
-            self._button.wake()
-        return True
+        if self._button_pin.value():
+            return True
+        # In light sleep its edge was lost. While it is held down, sleep ends at once: there is no block yet.
+        self._button.wake()
+        return False
 
     def arm(self, by_pin):
         """The button wakes the CPU; so does the sensor's interrupt, if by_pin."""
@@ -106,7 +115,7 @@ class Power:
         now_ms = self._now_ms()
         passed_ms, self._ticked_ms = now_ms - self._ticked_ms, now_ms
         self._usb.look()
-        self._charged = bool(self._charging and self._charging())
+        self.charged = bool(self._charging and self._charging())
         on = self._radio_on()
         if on:
             self.radio_ms += passed_ms

@@ -14,14 +14,18 @@ _WAKE_MG = 63
 def lie_still(device):
     """Sleep until something moves, the button is pressed, or a window of the radio or a visit to the Wi-Fi is due.
 
-    Returns if it can't be.
+    Returns if it can't be, now (the bus) or at all (the part).
     """
     imu = device.imu
     service = __import__(imu.SERVICE)
     try:
         getattr(service, "watch_for_motion", service.wake_on_motion)(imu, _WAKE_MG)
-    except (OSError, WrongPart) as failure:
+    except WrongPart as failure:
         print("rest: the sensor can't watch for motion:", failure)
+        device._rests = False
+        return
+    except OSError as silent:
+        print("rest: the sensor does not answer:", silent)
         return
     device.note_battery()
     device.close()

@@ -8,12 +8,12 @@ from micropython import const
 
 from firmware import boards, steplog
 from firmware.boards import board
+from firmware.clock import EPOCH_2000_S
 
 # Room left for settings, crash log, an update's changed files, and littlefs itself, which copies before it erases.
 _RESERVE_BYTES = const(131_072)
 _LEAST_LOG_BYTES = const(32_768)
-# The seconds of an ESP32's module time count from 2000; a clock that was never set shows that year.
-_EPOCH_2000_S = const(946_684_800)
+# A clock that was never set shows 2000.
 _FIRST_YEAR = const(2025)
 # How far off the RTC may be: awake it runs on the crystal, asleep on an RC oscillator for hours.
 _RTC_AWAKE_MS = const(1000)
@@ -134,7 +134,7 @@ def recall_time(clock, logbook):
     if date[0] < _FIRST_YEAR:
         return
     uptime_ms = clock.uptime_ms()
-    utc_s = time.mktime((date[0], date[1], date[2], date[4], date[5], date[6], 0, 0)) + _EPOCH_2000_S
+    utc_s = time.mktime((date[0], date[1], date[2], date[4], date[5], date[6], 0, 0)) + EPOCH_2000_S
     utc_ms = utc_s * 1000 + date[7] // 1000
     uncertainty_ms = _RTC_ASLEEP_MS if woken() else _RTC_AWAKE_MS
     clock.set_anchor(uptime_ms, utc_ms)

@@ -28,13 +28,14 @@ _AXP2101_VOLTAGE = const(0x34)
 
 
 class PowerChip:
-    """i2c: machine.I2C or SoftI2C. A bus that fails raises nothing: the chip then tells of no charger, no battery."""
+    """i2c: machine.I2C or SoftI2C. A bus that fails raises nothing: the charger is what it was, the voltage 0."""
 
     def __init__(self, i2c, address=0x34):
         self._i2c = i2c
         self._address = address
         self._two = bytearray(2)
         self._identity = None
+        self._charging = False
 
     def _read(self, register):
         self._i2c.readfrom_mem_into(self._address, register, self._two)
@@ -48,9 +49,11 @@ class PowerChip:
     def charging(self):
         """Whether USB feeds the board: a charger or a computer."""
         try:
-            return bool(self._read(_STATUS) & _VBUS_GOOD)
+            self._charging = bool(self._read(_STATUS) & _VBUS_GOOD)
         except OSError:
-            return False
+            # battery_mv() says so.
+            pass
+        return self._charging
 
     def battery_mv(self):
         """The battery's voltage in mV."""

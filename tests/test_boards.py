@@ -250,7 +250,7 @@ while True:
 
 
 @pytest.mark.parametrize("name", ["m5stack_core2", "twatch_s3"])
-def test_a_power_chip_tells_of_battery_and_charger_and_of_neither_when_it_is_silent(name, tmp_path):
+def test_a_power_chip_tells_of_battery_and_charger_and_what_it_told_when_it_is_silent(name, tmp_path):
     main = tmp_path / "main.py"
     main.write_text(METERS)
     image = make_image(tmp_path, name, (main, "/main.py"))
@@ -269,7 +269,8 @@ def test_a_power_chip_tells_of_battery_and_charger_and_of_neither_when_it_is_sil
         silent = [line for line in bytes(board.console).split(b"\r\n") if line[:4] == b"told"]
     # The AXP192 tells steps of 1.1 mV.
     voltages = [int(line.split()[2]) for line in told]
-    assert [line.split()[1] for line in told] == [b"False", b"True", b"True", b"False"]
+    # One failure of the bus is no cable that was pulled: the next look would take it for a charger just found.
+    assert [line.split()[1] for line in told] == [b"False", b"True", b"True", b"True"]
     assert voltages == [pytest.approx(mv, abs=2) for mv in (3700, 3700, 4100, 0)]
     assert silent[-1].split()[1] == b"True"
     assert b"power chip: no answer" in board.console

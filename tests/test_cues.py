@@ -20,12 +20,14 @@ from firmware.gestures import count_shape
 from firmware.steplog import FAULT_MOTOR_SILENT, PATTERNS
 from retrostep.board import VirtualBoard, console, flash_image
 from retrostep.board.hand import felt, strength_mg
-from retrostep.board.wiring import LRA, M5STACK_CORE2, QTPY_ESP32S3, WIRINGS, XIAO_ESP32S3, Motor
+from retrostep.board.wiring import LRA, M5STACK_CORE2, QTPY_ESP32S3, WIRINGS, XIAO_ESP32S3, Chip, Motor
 from retrostep.device_tree import device_root
 from retrostep.flash import installed_files
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.walker import Walk
 
+# Of the M5Stack Core2 v1.1, at the place of the other one.
+AXP2101 = Chip("axp2101", sda=21, scl=22, address=0x34)
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -309,7 +311,7 @@ def test_a_silent_motor_is_told_once_and_the_light_goes_on_and_the_motor_is_trie
     bench = Bench()
     bench.dead = True
     for _ in range(3):
-        bench.player.play("backward_ended")
+        assert bench.player.play("backward_ended") is False
         bench.advance(2_000)
     assert bench.faults == [FAULT_MOTOR_SILENT]
     assert len(bench.buzzes("led")) == 6
@@ -580,7 +582,12 @@ def live(folder, recording, wiring, profile="xiao_esp32s3", script=(), more_s=2.
         records = [
             steplog_decoder.decode(kind, payload) for _, kind, payload in read_log_files(log).records()
         ]
-    steps = [(step["uptime_ms"], step["direction"]) for one in records for step in one.get("steps", ())]
+    steps = [
+        (step["uptime_ms"], step["direction"])
+        for one in records
+        if one["kind"] == "steps"
+        for step in one["steps"]
+    ]
     return steps, board
 
 
@@ -625,6 +632,26 @@ def test_a_paced_walk_has_the_same_cues_and_steps_but_for_its_end(short_walk, un
     assert max(beats) < ended_ms / 1000 + 5
 
 
+@pytest.mark.parametrize("presses", [2, 3], ids=["walk test", "calibration"])
+def test_the_pace_ends_with_what_is_asked_for_in_the_middle_of_a_walk(short_walk, tmp_path, presses):
+    motor = Motor(pin=3)
+    begun_s = short_walk.step_times_s("backward")[0]
+    script = [(int(begun_s * 1000) + 6_000 + 300 * number, "press", 80) for number in range(presses)]
+    _, board = live(
+        tmp_path,
+        short_walk,
+        replace(XIAO_ESP32S3, motor=motor),
+        script=script,
+        more_s=100,
+        motor_percent=100,
+        pace_per_min=110,
+    )
+    beats = [buzz.starts_s for buzz in felt(board.events, motor) if buzz.lasts_s < 0.25]
+    paced = [after for before, after in pairwise(beats) if abs(after - before - 60 / 110) < 0.06]
+    assert len(paced) >= 4
+    assert max(paced) < begun_s + 8
+
+
 def test_cues_of_the_reference_build_are_felt_like_those_of_a_bare_motor(short_walk, undisturbed, tmp_path):
     steps, board = live(tmp_path, short_walk, QTPY_ESP32S3, profile="qtpy_esp32s3")
     truth = short_walk.step_times_s("backward")
@@ -657,6 +684,23 @@ def test_a_missing_haptic_chip_costs_cues_and_no_steps_and_is_told_once(short_wa
     assert (
         sum(e.kind == "pin" and e.data["name"] == "led" and e.data["value"] == 1 for e in board.events) == 3
     )
+
+
+@pytest.mark.parametrize(
+    ("profile", "chips"),
+    [("qtpy_esp32s3", QTPY_ESP32S3.chips[:1]), ("m5stack_core2", (*M5STACK_CORE2.chips[:1], AXP2101))],
+    ids=["no haptic chip", "another power chip"],
+)
+def test_a_motor_chip_that_never_answers_keeps_nobody_out(tmp_path, profile, chips):
+    wiring = replace(QTPY_ESP32S3 if profile == "qtpy_esp32s3" else M5STACK_CORE2, chips=chips, motor=None)
+    with VirtualBoard(make_image(tmp_path, profile), speed=0, wiring=wiring) as board:
+        board.advance(20)
+        board.set_speed(1.0)
+        link = board.serial()
+        console.enter(link, timeout_s=20)
+        assert console.execute(link, "print(6 * 7)") == "42\n"
+        assert [event.data["cause"] for event in board.events if event.kind == "boot"] == ["power_on"]
+    assert b"stopped by Ctrl-C" in board.console
 
 
 def test_one_press_buzzes_todays_count_of_backward_steps_out_and_five_switch_cues_off(short_walk, tmp_path):

@@ -6,11 +6,14 @@ from array import array
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from firmware import steplog_decoder
 from firmware.gait.mounting import Mounting
 from firmware.wear import WearWatch
+from retrostep import cli
 from retrostep.board import VirtualBoard, flash_image
+from retrostep.board.wiring import WIRINGS
 from retrostep.device_tree import device_root
 from retrostep.flash import installed_files
 from retrostep.logfiles import log_folder, read_log_files
@@ -65,6 +68,11 @@ def steps(image):
 def spent(image):
     """What the last BATTERY record says."""
     return [record for record in records(image) if record["kind"] == "battery"][-1]
+
+
+def faults(image):
+    """What the device logged as faults."""
+    return [record for record in records(image) if record["kind"] == "fault"]
 
 
 def kinds(board, kind):
@@ -308,3 +316,50 @@ def test_the_cpu_is_slow_while_it_sleeps_between_blocks_and_fast_at_the_cable(fa
     with VirtualBoard(image, speed=0) as board:
         board.advance(21)
         assert b"MHz 80" not in board.console
+
+
+@pytest.mark.parametrize("profile", ["xiao_esp32s3", "xiao_esp32s3_ds3trc"])
+def test_a_press_in_light_sleep_costs_no_sample(factory, tmp_path, profile):
+    (tmp_path / "board.txt").write_text(profile)
+    image = factory(tmp_path, (tmp_path / "board.txt", "/board.txt"), still_after_min=0)
+    sitting = Walk(5).stand(5).walk("forward", steps=20).stand(300).recording()
+    # At changing phases of the sleep between two blocks.
+    presses = [(90_000 + 65_137 * number, "press", 100) for number in range(4)]
+    with VirtualBoard(
+        image, walk=sitting.samples, usb=False, speed=0, script=presses, wiring=WIRINGS[profile]
+    ) as board:
+        board.advance(350)
+        assert len(kinds(board, "button")) == 4
+    assert faults(image) == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "settings"), [("esp32_gy521", {}), ("xiao_esp32s3", {"sleep": "never"})], ids=["ESP32", "S3"]
+)
+def test_an_empty_battery_switches_off_whatever_the_setting_sleep_says(factory, tmp_path, profile, settings):
+    (tmp_path / "board.txt").write_text(profile)
+    image = factory(tmp_path, (tmp_path / "board.txt", "/board.txt"), **settings)
+    with VirtualBoard(image, usb=False, speed=0, battery_mv=3100, wiring=WIRINGS[profile]) as board:
+        board.advance(400)
+        assert b"the battery is empty" in board.console
+        assert [event.us // 1_000_000 for event in kinds(board, "deepsleep")] == [pytest.approx(180, abs=5)]
+
+
+def test_a_battery_that_is_empty_at_a_computer_charges_on(factory, tmp_path):
+    image = factory(tmp_path)
+    with VirtualBoard(image, usb=True, speed=0, battery_mv=3100) as board:
+        board.advance(400)
+        assert kinds(board, "deepsleep") == []
+
+
+def test_where_a_power_chip_sees_no_usb_the_cpu_sleeps_and_wakes_at_the_cable(factory, tmp_path):
+    (tmp_path / "board.txt").write_text("m5stack_core2")
+    image = factory(tmp_path, (tmp_path / "board.txt", "/board.txt"))
+    with VirtualBoard(image, usb=False, speed=0, wiring=WIRINGS["m5stack_core2"]) as board:
+        board.advance(100)
+        board.set_usb(True)
+        board.advance(100)
+        board.set_speed(1.0)
+        told = json.loads(CliRunner().invoke(cli.app, ["status", "--port", board.port, "--json"]).stdout)
+    # Ten seconds after the start it is awake, and a hundred at the cable.
+    assert 75 < told["device"]["light_sleep_s"] < 95

@@ -158,8 +158,11 @@ def test_soak_days_of_walks_rests_nights_syncs_and_faults_leak_nothing_and_lose_
     assert len(faults) >= days
     assert missed(wearer.walks, len(history.steps)) <= 0
     assert len(history.steps) <= walked * 1.02
-    told = [problem for problem in history.problems if problem.kind not in ("fault",)]
-    assert told == []
+    told = [problem.kind for problem in history.problems]
+    print(told)
+    # Nothing but what was done to it: no press and no night is taken for a sensor that fails.
+    assert told.count("fault") <= len(faults)
+    assert set(told) <= {"fault"}
 
 
 @pytest.mark.parametrize("directions", [("backward", "forward")])

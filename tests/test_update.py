@@ -115,6 +115,36 @@ def test_an_update_that_fails_three_starts_gives_way_to_the_good_one(slots_image
     assert "update in slot b was given up" in [crash["traceback"] for crash in told]
 
 
+RARELY = """
+import firmware.app
+follow = firmware.app.Device._follow_local_time
+def fail(self):
+    follow(self)
+    if self.clock.uptime_ms() > 100_000:
+        raise RuntimeError("rare")
+firmware.app.Device._follow_local_time = fail
+"""
+
+
+def test_crashes_with_a_healthy_minute_before_each_never_end_in_safe_mode(tmp_path):
+    source = next(here for here, there in device_files() if there == "/main.py").read_text()
+    start = "        from firmware.app import run\n"
+    assert start in source
+    (tmp_path / "rarely.py").write_text(RARELY)
+    (tmp_path / "main.py").write_text(source.replace(start, "        import rarely\n" + start))
+    image = tmp_path / "f.img"
+    files = [pair for pair in flash.installed_files() if pair[1] != "/main.py"]
+    flash_image.create(
+        image, [*files, (tmp_path / "main.py", "/main.py"), (tmp_path / "rarely.py", "/lib/rarely.py")]
+    )
+    with VirtualBoard(image, speed=0) as board:
+        board.advance(430)
+        assert [event.data["cause"] for event in board.events if event.kind == "boot"] == ["power_on"] + [
+            "hard"
+        ] * 4
+        assert b"safe mode" not in board.console
+
+
 def test_an_application_that_hangs_later_is_reset_by_the_watchdog(slots_image):
     hang = WORKS.replace(
         "    run(safe)\n",

@@ -88,14 +88,13 @@ class CableLink:
                 line.extend(byte)
 
     async def _handle(self, message):
-        if self._session is None:
-            gc.collect()
-            try:
+        try:
+            if self._session is None:
+                gc.collect()
                 from firmware.link.session import Session
 
                 self._session = Session(self._device)
-            except MemoryError:
-                # The host asks again.
-                gc.collect()
-                return
-        await self._session.handle(message, self._send)
+            await self._session.handle(message, self._send)
+        except MemoryError:
+            # The host asks again.
+            gc.collect()

@@ -226,12 +226,12 @@ class RadioLink:
             if peer is None or peer.connection is not connection or not peer.served:
                 continue
             peer.heard_ms = self._now_ms()
-            message = peer.inbox.add(packet)
-            if message is None:
-                continue
-            # A host that has had an answer counts on its bond.
-            self._trust.save()
             try:
+                message = peer.inbox.add(packet)
+                if message is None:
+                    continue
+                # A host that has had an answer counts on its bond.
+                self._trust.save()
                 session = peer.open_session(self._device)
                 await session.handle(message, lambda answer, peer=peer: peer.send(services.data, answer))
             except PeerGone:
