@@ -40,7 +40,7 @@ $(STUBS): constraints.txt
 $(STUBS): | $(READY)
 
 .PHONY: demo
-demo: $(READY)  ## the whole chain on the virtual board, no hardware (WALK=FILE: a real recording)
+demo: $(READY)  ## the whole chain on the virtual board (WALK=FILE: a recording)
 	@$(BIN)/retrostep demo $(if $(WALK),--walk "$(WALK)")
 
 # What some tests need beside Python: a broker, a browser and an instruction counter. As root on Debian they are
@@ -82,7 +82,7 @@ bench: $(READY) packages  ## figures, one a line: name, value, unit, limit
 	@$(BIN)/python -m retrostep.bench
 
 .PHONY: baseline
-baseline: $(READY) packages  ## keep the exact figures of `make bench` as what later ones are compared with
+baseline: $(READY) packages  ## keep the figures of `make bench` to compare later ones with
 	@$(BIN)/python -m retrostep.bench --write-baseline
 
 .PHONY: performance
@@ -94,7 +94,7 @@ package: $(READY)  ## write package.json (for mip) anew from the device's files
 	@$(BIN)/python -m retrostep.mip_package
 
 .PHONY: evaluate
-evaluate: $(READY)  ## accuracy on ../shared/data/recordings, written to docs/accuracy.md
+evaluate: $(READY)  ## accuracy on ../shared/data/recordings: docs/accuracy.md
 	@$(BIN)/retrostep evaluate ../shared/data/recordings --markdown docs/accuracy.md
 
 .PHONY: flash
@@ -108,15 +108,16 @@ repl: $(READY)  ## the device's REPL at PORT=... (Ctrl-] leaves it)
 	@$(BIN)/mpremote connect "$(PORT)" repl
 
 .PHONY: logs
-logs: $(READY)  ## copy the step log and the crash log at PORT=... into build/logs, as they lie on the device
+logs: $(READY)  ## copy step log and crash log at PORT=... into build/logs
 	@test -n "$(PORT)" || { echo "no PORT given: make logs PORT=/dev/ttyACM0 (retrostep ports lists them)"; exit 2; }
 	@mkdir -p build/logs
 	@$(BIN)/mpremote connect "$(PORT)" cp -r :/log build/logs/
-	@-$(BIN)/mpremote connect "$(PORT)" resume cp :/crash.log build/logs/ + reset 2>/dev/null
+	@$(BIN)/mpremote connect "$(PORT)" resume cp :/crash.log build/logs/ 2>/dev/null || echo "no crash log on the device"
+	@$(BIN)/mpremote connect "$(PORT)" resume reset
 	@$(BIN)/retrostep log check build/logs/log
 
 .PHONY: erase
-erase: $(READY)  ## remove EVERYTHING from the device at PORT=...: firmware, settings, bonds, step log (CONFIRM=yes)
+erase: $(READY)  ## remove EVERYTHING at PORT=..., the step log too (CONFIRM=yes)
 	@test -n "$(PORT)" || { echo "no PORT given: make erase PORT=/dev/ttyACM0 CONFIRM=yes"; exit 2; }
 	@test "$(CONFIRM)" = yes || { echo "this removes the step log, too: sync first, then add CONFIRM=yes"; exit 2; }
 	@$(BIN)/mpremote connect "$(PORT)" rm -r :/

@@ -1,5 +1,6 @@
 """`retrostep flash` with the real mpremote: what travels, what is verified, what stays, what a person is told."""
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -13,6 +14,7 @@ import threading
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from conftest import sweep_size
@@ -20,7 +22,7 @@ from conftest import sweep_size
 from retrostep import flash
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.board.radio import aioble_files
-from retrostep.device_tree import device_files
+from retrostep.device_tree import device_files, device_root
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.walker import demo_walk
 
@@ -82,6 +84,25 @@ def test_flashed_by_mpremote_it_runs_from_a_slot_and_only_what_changed_travels(
         log = read_log_files(folder)
     assert log.sound
     assert sum(kind == 1 for _, kind, _ in log.records()) >= 4
+
+
+def test_after_make_logs_the_app_runs_again(image, tmp_path):
+    programs = Path(sys.executable).parent
+    make = ["make", "-f", device_root() / "Makefile", "-o", ".venv/.ready", f"BIN={programs}", "logs"]
+    with VirtualBoard(image, walk=demo_walk().recording("waist").samples, speed=1.0) as board:
+        done = subprocess.run(
+            [*make, f"PORT={board.port}"],
+            check=False,
+            capture_output=True,
+            cwd=tmp_path,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert asyncio.run(flash._wait_for_samples(board.port)) is None
+    assert "no crash log on the device" in done.stdout
+    assert "Error" not in done.stdout + done.stderr
+    assert list((tmp_path / "build" / "logs" / "log").iterdir())
 
 
 def test_an_empty_device_is_flashed_by_mpremote(tmp_path):
