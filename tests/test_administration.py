@@ -14,7 +14,7 @@ from firmware.link import protocol
 from firmware.settings import Settings
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.cli import app
-from retrostep.commands.settings import parse_assignments
+from retrostep.commands.settings import parse_assignments, print_settings
 from retrostep.history import read_history
 from retrostep.link import Link, LinkError, Refused
 from retrostep.store import Store
@@ -93,6 +93,14 @@ def test_one_bad_value_refuses_all_changes_and_says_which(device, link, changes,
         asyncio.run(link.settings(changes))
     assert asyncio.run(link.settings()).values["motor_percent"] == 80
     assert device.applied == []
+
+
+def test_of_a_secret_setting_it_is_told_whether_it_is_set(link, capsys):
+    asyncio.run(link.settings({"update_key": "ab" * 32}))
+    print_settings(asyncio.run(link.settings()), as_json=False)
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    told = {line[0]: line[1].strip() for line in lines if len(line) == 2}
+    assert (told["update_key"], told["wifi"], told["cues_off"]) == ("set", "not set", "false")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff\xfe", b"7", b'{"a": '])

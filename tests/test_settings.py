@@ -1,8 +1,11 @@
 import json
+import re
 
 import pytest
 
+from firmware.setting_rules import AT_START, RULES
 from firmware.settings import SettingRefused, Settings
+from retrostep.device_tree import device_root
 
 
 @pytest.fixture
@@ -71,3 +74,28 @@ def test_what_was_saved_is_read_back_without_a_word(path, capsys):
     Settings(str(path)).change("motor_percent", 50)
     assert Settings(str(path))["motor_percent"] == 50
     assert capsys.readouterr().out == ""
+
+
+def rows_of_the_page():
+    """{name: (values, default, meaning)} as docs/settings.md tells them, numbers without separators."""
+    rows = {}
+    for line in (device_root() / "docs" / "settings.md").read_text().splitlines():
+        if line.startswith("| `"):
+            names, *cells = (
+                re.sub(r"(?<=\d),(?=\d)", "", cell.strip()) for cell in line.strip("|").split("|")
+            )
+            for name in re.findall(r"`(\w+)`", names):
+                rows[name] = cells
+    return rows
+
+
+def test_the_page_about_settings_names_each_with_its_default_and_bounds():
+    rows = rows_of_the_page()
+    assert list(rows) == list(RULES)
+    for name, (default, *rest) in RULES.items():
+        values, told, meaning = rows[name]
+        assert told == (default if isinstance(default, str) else json.dumps(default)), name
+        if isinstance(rest[0], int):
+            assert values.startswith(f"{rest[0]} to {rest[1]} "), name
+            assert values.endswith("or 0") == (0 in rest[2:]), name
+        assert ("after a restart" in meaning) == (name in AT_START), name

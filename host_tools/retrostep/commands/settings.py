@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +16,8 @@ from retrostep.link import DeviceSettings
 from retrostep.printable import printable
 
 from firmware import setting_rules  # isort: skip
+
+PAGE = "Names, units and defaults: docs/settings.md."
 
 
 def _is_text_only(name: str) -> bool:
@@ -48,17 +51,22 @@ def parse_assignments(texts: list[str]) -> dict[str, Any]:
     return changes
 
 
+def _shown(name: str, value: Any) -> str:
+    """A setting's value in words; of a secret one the device tells only whether it is set."""
+    if name in setting_rules.SECRET:
+        return "set" if value else "not set"
+    return printable(value) if isinstance(value, str) else json.dumps(value)
+
+
 def print_settings(found: DeviceSettings, as_json: bool) -> None:
     """All settings, and which of them wait for a restart."""
     if as_json:
         print(json.dumps({"settings": found.values, "restart": found.restart}))
         return
-    table = Table(title="Settings", title_justify="left", show_header=False)
+    table = Table(title="Settings", title_justify="left", show_header=False, box=box.SIMPLE_HEAD)
     for name, value in sorted(found.values.items()):
-        text = printable(value) if isinstance(value, str) else json.dumps(value)
-        table.add_row(
-            escape(printable(name)), escape(text) + (" (after a restart)" if name in found.restart else "")
-        )
+        text = escape(_shown(name, value)) + (" (after a restart)" if name in found.restart else "")
+        table.add_row(escape(printable(name)), text)
     console = Console()
     console.print(table)
     if found.restart:
@@ -69,17 +77,18 @@ def print_settings(found: DeviceSettings, as_json: bool) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    settings_app = typer.Typer(help="Read and change a device's settings.")
+    settings_app = typer.Typer(help=f"Read and change a device's settings. {PAGE}")
     app.add_typer(settings_app, name="settings", no_args_is_help=True)
 
-    @settings_app.command()
+    @settings_app.command(help=f"Print all settings; of secret ones only whether they are set. {PAGE}")
     def show(
         port: str | None = PORT, radio: bool = RADIO, address: str | None = ADDRESS, as_json: bool = JSON
     ) -> None:
-        """Print all settings; of secret ones only whether they are set."""
         print_settings(over_link(port, radio, address, lambda link: link.settings()), as_json)
 
-    @settings_app.command("set")
+    @settings_app.command(
+        "set", help=f"Change settings; the device checks them and refuses all if one is wrong. {PAGE}"
+    )
     def set_command(
         assignments: list[str] = typer.Argument(
             ..., metavar="NAME=VALUE...", help="What to change, all or nothing; null means none."
@@ -89,6 +98,5 @@ def register(app: typer.Typer) -> None:
         address: str | None = ADDRESS,
         as_json: bool = JSON,
     ) -> None:
-        """Change settings; the device checks them and refuses all if one is wrong."""
         changes = parse_assignments(assignments)
         print_settings(over_link(port, radio, address, lambda link: link.settings(changes)), as_json)
