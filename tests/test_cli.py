@@ -1,5 +1,6 @@
 """The command line's manners: help, exit codes, JSON, colours, failures, completion, installation."""
 
+import fcntl
 import json
 import os
 import pty
@@ -19,6 +20,8 @@ from typer.testing import CliRunner
 
 from retrostep import cli, doctor, radio
 from retrostep.board import VirtualBoard, flash_image
+from retrostep.cable import PortUnusable
+from retrostep.commands.board import PlainOutput
 from retrostep.commands.connection import over_cable
 from retrostep.device_tree import device_files, device_root
 from retrostep.diary import fill
@@ -159,9 +162,13 @@ def walked(tmp_path_factory):
     ("arguments", "code", "told"),
     [
         (["report", "--db", "{no}"], 1, "no database at"),
-        (["status", "--port", "{no}"], 1, "can't be opened"),
-        (["update", "--port", "{no}"], 1, "can't be opened"),
+        (["status", "--port", "{no}"], 1, "there is no serial port"),
+        (["update", "--port", "{no}"], 1, "there is no serial port"),
+        (["flash", "--port", "{no}"], 1, "there is no serial port"),
+        (["board-check", "--port", "{no}"], 1, "there is no serial port"),
+        (["board-check"], 2, "Missing option '--port'"),
         (["sync"], 2, "give either a serial port"),
+        (["erase"], 2, "give either a serial port"),
         (["replay", "{no}"], 2, "no-such"),
         (["log", "dump", "{no}"], 2, "nothing there"),
         (["import", "{no}"], 2, "can't be read"),
@@ -182,7 +189,21 @@ def test_an_expected_failure_is_a_line_that_says_what_to_do(arguments, code, tol
     text = done.stderr.decode()
     assert (done.returncode, told in " ".join(text.split())) == (code, True), text
     assert "Traceback" not in text
+    assert text.splitlines()[0].strip()
     assert done.stdout == b""
+
+
+def test_a_port_that_another_program_uses_is_told_apart_from_one_that_is_not_there():
+    master, slave = pty.openpty()
+    try:
+        fcntl.flock(slave, fcntl.LOCK_EX)
+        with pytest.raises(PortUnusable) as used:
+            over_cable(os.ttyname(slave), lambda link: link.status())
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert "Is another program (mpremote, a monitor) using it?" in str(used.value)
+    assert str(used.value).count("Errno") == 0
 
 
 def test_a_traceback_is_shown_only_when_it_is_asked_for(tmp_path):
@@ -400,7 +421,43 @@ def test_the_doctor_listens_for_devices_by_radio(walked, tmp_path):
 def test_the_link_that_the_doctor_cannot_open_is_wrong_not_fatal(tmp_path):
     (finding,) = doctor.ask_device(lambda work: over_cable(str(tmp_path / "no-port"), work))
     assert finding.verdict == "WRONG"
-    assert "can't be opened" in finding.seen
+    assert "there is no serial port" in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("days", "told"), [(0, "synced today"), (1, "synced yesterday"), (2, "synced 2 days ago")]
+)
+def test_the_doctor_counts_in_words(days, told, year):
+    with Store(year, create=False) as store:
+        (device,) = store.devices()
+    found = doctor.database(year, device["last_sync_utc_ms"] + days * 86_400_000)
+    seen = {finding.topic: finding.seen for finding in found}
+    assert seen["sync"].endswith(told)
+    assert ": 1 device, " in seen["database"]
+
+
+def test_a_log_that_tells_no_sleep_is_no_base_for_an_estimate(year):
+    text = run("power", "--db", year, env={**os.environ, "COLUMNS": "80"}).stdout.decode()
+    assert "No device has told what it did yet" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_long_file_name_is_folded_in_the_table_of_replay(tmp_path):
+    from retrostep.recording import save
+
+    path = tmp_path / "a-walk-of-somebody-forward-and-backward-in-the-long-corridor-2.npz"
+    save(Walk().stand(1).walk("forward", seconds=8).stand(1).recording("waist"), path)
+    text = run("replay", path, env={**os.environ, "COLUMNS": "80"}).stdout.decode()
+    assert "…" not in text
+    assert "-2.npz" in text
+
+
+def test_the_virtual_board_shows_what_it_prints_but_not_its_links_messages():
+    whole = "boot\n~gQEBAQEC\nsensor: ok ~ 1\n~gQ\n>>> "
+    for size in (1, 3, len(whole)):
+        output = PlainOutput()
+        shown = "".join(output.feed(whole[at : at + size]) for at in range(0, len(whole), size))
+        assert shown == "boot\nsensor: ok ~ 1\n>>> "
 
 
 @pytest.fixture(scope="module")

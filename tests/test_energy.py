@@ -93,6 +93,6 @@ def test_power_is_reckoned_from_the_sleep_that_a_devices_log_tells(tmp_path):
     (spent,) = json.loads(shown.stdout)["spent"].values()
     hours = energy.hours_per_charge(found, 250)
     assert spent["hours_per_charge"] == {"low": hours.low, "high": hours.high}
-    text = CliRunner().invoke(cli.app, ["power", "--db", str(db)]).stdout
+    text = " ".join(CliRunner().invoke(cli.app, ["power", "--db", str(db)]).stdout.split())
     assert "deep sleep 9" in text
     assert "500 mAh last" in text

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from retrostep.cable import require_port
 from retrostep.flash import mpremote
 
 OUTCOMES = ("ok", "failed", "absent", "look")
@@ -223,10 +224,11 @@ else:
 
 
 def check_board(port: str, press_s: int = 0) -> list[Check]:
-    """Every check of the device at `port`, in order. press_s: wait so long for the button. Raises FlashFailed.
+    """Every check of the device at `port`, in order. press_s: wait so long for the button.
 
-    The device is left without its application: restart it.
+    The device is left without its application: restart it. Raises FlashFailed, or PortUnusable without such a port.
     """
+    require_port(port)
     script = _SCRIPT.replace("WAIT_MS", str(press_s * 1000))
     printed = mpremote(port, "exec", script, timeout_s=_TIMEOUT_S + press_s)
     lines = (line for line in printed.splitlines() if line.startswith("CHECK "))

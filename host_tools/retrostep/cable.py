@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import threading
+from pathlib import Path
 
 import serial
 import serial.tools.list_ports
@@ -16,6 +19,8 @@ use_device_code()
 from firmware.link.framing import decode_line, encode_line  # noqa: E402
 
 BAUD = 115_200
+# What opening a port says where another program has it. Windows gives no number.
+_IN_USE = (None, errno.EBUSY, errno.EACCES, errno.EAGAIN)
 
 
 class PortUnusable(LinkError):
@@ -25,6 +30,16 @@ class PortUnusable(LinkError):
 def ports() -> list[tuple[str, str]]:
     """(port, description) of the serial ports of this computer."""
     return sorted((port.device, port.description) for port in serial.tools.list_ports.comports())
+
+
+def require_port(port: str) -> None:
+    """Raises PortUnusable if there is no such serial port. On Windows only opening it tells."""
+    if os.name == "posix" and not Path(port).exists():
+        raise PortUnusable(f"there is no serial port {port}; seen: {_known()}. Is the device plugged in?")
+
+
+def _known() -> str:
+    return ", ".join(port for port, _ in ports()) or "none"
 
 
 class LineAssembler:
@@ -53,13 +68,15 @@ class CableTransport:
         self._stopping = threading.Event()
 
     async def __aenter__(self) -> CableTransport:
+        require_port(self.name)
         try:
             self._serial = serial.Serial(self.name, BAUD, timeout=0.1, write_timeout=3.0, exclusive=True)
         except (serial.SerialException, ValueError) as error:
-            known = ", ".join(port for port, _ in ports()) or "none"
+            number = getattr(error, "errno", None)
+            why = str(error) if number is None else os.strerror(number)
+            advice = " Is another program (mpremote, a monitor) using it?" if number in _IN_USE else ""
             raise PortUnusable(
-                f"serial port {self.name} can't be opened: {error}. Ports seen: {known}. Is another program "
-                "(mpremote, a monitor) using it?"
+                f"serial port {self.name} can't be opened: {why}. Ports seen: {_known()}.{advice}"
             ) from error
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._read, name=f"cable {self.name}", daemon=True)

@@ -19,6 +19,7 @@ from retrostep import __version__, cable, derived, radio
 from retrostep.crashes import read_crashes
 from retrostep.link import Link, LinkError
 from retrostep.store import Store, StoreError
+from retrostep.wording import counted
 
 OK, NOTE, WRONG = "OK", "note", "WRONG"
 Verdict = Literal["OK", "note", "WRONG"]
@@ -144,7 +145,14 @@ def bluetooth(backend: radio.Backend, asked_for: bool) -> Finding:
 def database(path: Path, utc_ms: int) -> list[Finding]:
     """Is the database sound, what do its logs tell, when was the last sync?"""
     if not path.exists():
-        return [Finding("database", NOTE, f"none yet at {path}", "the first `retrostep sync` makes it")]
+        return [
+            Finding(
+                "database",
+                NOTE,
+                f"none yet at {path}",
+                "the first `retrostep sync --port PORT` (or --radio) makes it",
+            )
+        ]
     try:
         with Store(path, create=False) as store:
             damage = store.check()
@@ -164,7 +172,9 @@ def database(path: Path, utc_ms: int) -> list[Finding]:
     except StoreError as error:
         return [Finding("database", WRONG, str(error), "name another with --db")]
     records = sum(device["records"] for device in devices)
-    findings = [Finding("database", OK, f"{path}: {len(devices)} devices, {records} records")]
+    findings = [
+        Finding("database", OK, f"{path}: {counted(len(devices), 'device')}, {counted(records, 'record')}")
+    ]
     findings += [_last_sync(device, utc_ms) for device in devices if device["last_sync_utc_ms"] is not None]
     if problems:
         last = problems[-1]
@@ -172,7 +182,8 @@ def database(path: Path, utc_ms: int) -> list[Finding]:
             Finding(
                 "log",
                 NOTE,
-                f"{len(problems)} problems told by the logs; the last: {last.text} (device {last.device_id})",
+                f"{counted(len(problems), 'problem')} told by the logs; "
+                f"the last: {last.text} (device {last.device_id})",
                 "`retrostep report` lists them; faults of the sensor that come again: check its wiring",
             )
         )
@@ -180,14 +191,20 @@ def database(path: Path, utc_ms: int) -> list[Finding]:
         findings.append(Finding("log", OK, "no fault, no gap, nothing unreadable in the synced logs"))
     if crashes:
         findings.append(
-            Finding("log", NOTE, f"{crashes} crashes logged", "`retrostep crashes` shows them; report them")
+            Finding(
+                "log",
+                NOTE,
+                f"{counted(crashes, 'crash', 'crashes')} logged",
+                "`retrostep crashes` shows them; report them",
+            )
         )
     return findings
 
 
 def _last_sync(device: dict[str, Any], utc_ms: int) -> Finding:
     days = (utc_ms - device["last_sync_utc_ms"]) // _DAY_MS
-    seen = f"device {device['id']} was synced {days} days ago"
+    when = {0: "today", 1: "yesterday"}.get(days, f"{days} days ago")
+    seen = f"device {device['id']} was synced {when}"
     if days < 0:
         return Finding(
             "sync", WRONG, f"device {device['id']} was synced in the future", "set this computer's clock"
@@ -223,14 +240,14 @@ def device(status: dict[str, Any], bonds: int) -> list[Finding]:
             bool(status["calibrated"]),
             f"worn at the {status['placement']}, calibrated",
             "not calibrated: every step is of unknown direction",
-            "`retrostep calibrate`, or press the button three times",
+            "`retrostep calibrate --port PORT` (or --radio), or press the button three times",
         ),
         _when(
             "device clock",
             bool(status["clock_set"]),
             "the device knows the time",
             "the device has not been told the time since it started",
-            "`retrostep sync` tells it; steps since its last start get their time then",
+            "`retrostep sync --port PORT` (or --radio) tells it; steps since its last start get their time then",
             NOTE,
         ),
         _when(
@@ -245,7 +262,7 @@ def device(status: dict[str, Any], bonds: int) -> list[Finding]:
             not status["write_failures"],
             f"{status['log_bytes']} bytes, {status['next_sequence'] - status['acknowledged']} records not synced yet",
             f"{status['write_failures']} writes failed since its start",
-            "sync it now, then `retrostep erase`; if it comes again the flash is worn out",
+            "sync it now, then `retrostep erase --port PORT` (or --radio); if it comes again the flash is worn out",
         ),
         _battery(status["battery_mv"]),
         _when(

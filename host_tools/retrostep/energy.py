@@ -151,7 +151,10 @@ def residency_of_status(status: dict[str, Any]) -> Residency | None:
 
 
 def residency_of_log(store: Store, device_id: str) -> Residency | None:
-    """What a device has spent as far as its synced log tells: whole boots, and deep sleep between dated ones."""
+    """What a device has spent as far as its synced log tells: whole boots, and deep sleep between dated ones.
+
+    None: no record counts anything, as in a log that was made up.
+    """
     total = Residency()
     for log in store.logs():
         if log["device_id"] != device_id:
@@ -170,7 +173,7 @@ def residency_of_log(store: Store, device_id: str) -> Residency | None:
                 if ended is not None and began is not None and began > ended:
                     slept = (began - ended) / 1000
             total += Residency(max(uptime_s - asleep - radio, 0), asleep, slept, radio, motor)
-    return total if total.total_s else None
+    return total if total.light_sleep_s or total.radio_s or total.motor_s else None
 
 
 def _last_spent(records: StoredRecords, timeline: Timeline) -> dict[int, tuple[float, float, float, float]]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrostep.cable import CableTransport
+from retrostep.cable import CableTransport, require_port
 from retrostep.device_tree import ENTRY_FILES, device_files
 from retrostep.link import Link, LinkError
 
@@ -353,8 +353,9 @@ def flash(
     """Bring the device at `port` up to the files here, restart it, and wait until it measures.
 
     sources: install .py files instead of .mpy. libraries: let mip install aioble and umqtt where they are missing,
-    from `mip_index` or its own. say: told what goes on. Raises FlashFailed.
+    from `mip_index` or its own. say: told what goes on. Raises FlashFailed, or PortUnusable without such a port.
     """
+    require_port(port)
     say("looking at the device")
     found = _ask(port, _PROBE.format(libraries=LIBRARIES))
     processor = _check(port, found)

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.status import Status
 
 SILENT_S = 1.0
@@ -16,6 +23,29 @@ SILENT_S = 1.0
 def waiting(what: str) -> Status:
     """Context manager: says what is done as long as it is done, where its length can't be told."""
     return Console(stderr=True).status(what)
+
+
+@contextmanager
+def bar_when_told(
+    *columns: ProgressColumn, console: Console, transient: bool = True
+) -> Iterator[Callable[[int, int], None]]:
+    """Yields what to tell (done, total); the bar comes with the first word of it.
+
+    So work that fails before it makes progress, as at a port that can't be opened, leaves no empty line.
+    """
+    bar = Progress(*columns, console=console, transient=transient)
+
+    def show(done: int, total: int) -> None:
+        if not bar.tasks:
+            bar.start()
+            bar.add_task("", total=None)
+        bar.update(bar.tasks[0].id, completed=done, total=max(done, total))
+
+    try:
+        yield show
+    finally:
+        if bar.tasks:
+            bar.stop()
 
 
 @contextmanager

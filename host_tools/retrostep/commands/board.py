@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import re
 import select
 import sys
 import tempfile
@@ -15,6 +16,11 @@ import numpy.typing as npt
 import typer
 
 from retrostep.board import BoardError, Event, VirtualBoard, flash_image
+from retrostep.device_tree import use_device_code
+
+use_device_code()
+
+from firmware.link.framing import MARK  # noqa: E402
 
 KEYS = "b press button   h hold it 3 s   p cut power   o power on   q quit"
 PRESS_MS = 80
@@ -124,9 +130,29 @@ def _keys() -> Iterator[bool]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
+class PlainOutput:
+    """What a board prints, without the messages of its link: lines that begin with its mark."""
+
+    def __init__(self) -> None:
+        self._hidden = False
+        self._line_begins = True
+
+    def feed(self, text: str) -> str:
+        """What of the next piece of output is to be shown; lines may be cut anywhere."""
+        shown = ""
+        for part in re.findall(r"[^\n]*\n|[^\n]+", text):
+            if self._line_begins:
+                self._hidden = part.startswith(MARK.decode())
+            if not self._hidden:
+                shown += part
+            self._line_begins = part.endswith("\n")
+        return shown
+
+
 def _attend(running: VirtualBoard, events: "queue.SimpleQueue[Event]") -> None:
     """Show events and obey keys until q, Ctrl-C, or the end of the board."""
     console = running.serial()
+    output = PlainOutput()
     with _keys() as has_keys, contextlib.suppress(KeyboardInterrupt):
         if has_keys:
             print(KEYS, flush=True)
@@ -135,7 +161,7 @@ def _attend(running: VirtualBoard, events: "queue.SimpleQueue[Event]") -> None:
                 print(events.get(), flush=True)
             text = console.read()
             if text:
-                print(text.decode(errors="replace").replace("\r", ""), end="", flush=True)
+                print(output.feed(text.decode(errors="replace").replace("\r", "")), end="", flush=True)
             running.check()
             if not has_keys:
                 select.select([], [], [], 0.05)

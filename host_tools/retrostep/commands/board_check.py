@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from retrostep.board_check import Check, check_board
-from retrostep.commands.device import JSON, PORT
+from retrostep.commands.connection import JSON
+from retrostep.commands.flash import PORT
 from retrostep.flash import mpremote
 
 _STYLES = {"ok": "green", "failed": "bold red", "absent": "dim", "look": "yellow"}
@@ -18,7 +20,7 @@ _PRESS_S = 10
 
 def checks_table(port: str, checks: list[Check]) -> Table:
     """The outcomes as a table."""
-    table = Table(title=f"Device at {port}", title_justify="left")
+    table = Table(title=f"Device at {port}", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("part", "outcome", "seen"):
         table.add_column(column)
     for check in checks:

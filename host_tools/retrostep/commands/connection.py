@@ -30,6 +30,15 @@ def over_cable(port: str, work: Callable[[Link], Awaitable[Result]]) -> Result:
     return asyncio.run(_run())
 
 
+def require_one_way(port: str | None, by_radio: bool, address: str | None) -> None:
+    """Raises typer.BadParameter unless PORT, RADIO and ADDRESS name one way to a device."""
+    if (by_radio or address is not None) == (port is not None):
+        raise typer.BadParameter(
+            "give either a serial port (--port PORT) or Bluetooth (--radio, or --address ADDRESS)",
+            param_hint="--port",
+        )
+
+
 def over_link(
     port: str | None,
     by_radio: bool,
@@ -41,10 +50,5 @@ def over_link(
 
     wait_s: how long to look for a device by Bluetooth.
     """
-    by_radio = by_radio or address is not None
-    if by_radio == (port is not None):
-        raise typer.BadParameter(
-            "give either a serial port (--port PORT) or Bluetooth (--radio, or --address ADDRESS)",
-            param_hint="--port",
-        )
+    require_one_way(port, by_radio, address)
     return over_radio(address, work, wait_s=wait_s) if port is None else over_cable(port, work)

@@ -29,6 +29,7 @@ from retrostep.wearers import (
     wearers,
     worn_by_nobody,
 )
+from retrostep.wording import counted
 
 
 def _day(text: str | None, zone: str | None, otherwise: int) -> int:
@@ -86,7 +87,7 @@ def _register_db(app: typer.Typer) -> None:
                 )
             )
         else:
-            print(f"{path}: {len(devices)} devices, {records} records")
+            print(f"{path}: {counted(len(devices), 'device')}, {counted(records, 'record')}")
             for line in damage:
                 print(line)
             for one in told:
@@ -223,8 +224,12 @@ def _register_wearer(app: typer.Typer) -> None:
     def assign_command(
         name: str = typer.Argument(..., help="Who."),
         device: str = typer.Argument(..., help="Device, as `retrostep status` names it."),
-        since: str | None = typer.Option(None, "--since", help="First day, like 2026-05-31."),
-        until: str | None = typer.Option(None, "--until", help="First day no more."),
+        since: str | None = typer.Option(
+            None, "--since", help="First day, like 2026-05-31 (default: from ever)."
+        ),
+        until: str | None = typer.Option(
+            None, "--until", help="First day on which it is theirs no more (default: for good)."
+        ),
         db: Path | None = DB,
     ) -> None:
         """Say that a device is worn by a person, from a day on or up to one; the last word counts."""

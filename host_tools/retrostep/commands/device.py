@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from retrostep import cable, energy
-from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link
+from retrostep.commands.connection import ADDRESS, JSON, PORT, RADIO, over_link, require_one_way
 from retrostep.commands.mqtt import publish_all
 from retrostep.commands.power import hours_text
 from retrostep.commands.reading import DB
 from retrostep.link import CalibrationFailed, CalibrationState, Link, Refused, protocol
+from retrostep.progress import bar_when_told
 from retrostep.radio import SCAN_S
 from retrostep.store import Store, default_path
 from retrostep.sync import SyncResult, sync
@@ -35,25 +37,15 @@ def sync_with_bar(
 ) -> SyncResult:
     """Sync with a progress bar on `console`; over(work) runs `work` on a device's link."""
     columns = (TextColumn("syncing"), BarColumn(), TextColumn("{task.completed}/{task.total} records"))
-    progress = Progress(*columns, TimeElapsedColumn(), console=console)
-
-    def show(done: int, total: int) -> None:
-        # Not before there is something to show: a port that can't be opened needs no bar.
-        if not progress.tasks:
-            progress.start()
-            progress.add_task("sync", total=None)
-        progress.update(progress.tasks[0].id, completed=done, total=max(done, total))
-
-    try:
+    with bar_when_told(*columns, TimeElapsedColumn(), console=console, transient=False) as show:
         return over(lambda link: sync(link, store, show))
-    finally:
-        if progress.tasks:
-            progress.stop()
 
 
 def status_table(status: dict[str, Any]) -> Table:
     """A device's fields as a table."""
-    table = Table(title=f"Device {status['device_id']}", title_justify="left", show_header=False)
+    table = Table(
+        title=f"Device {status['device_id']}", title_justify="left", show_header=False, box=box.SIMPLE_HEAD
+    )
     for name, value in status.items():
         if name != "device_id":
             table.add_row(name.replace("_", " "), escape(str(value)))
@@ -117,16 +109,19 @@ def register(app: typer.Typer) -> None:
             if spent:
                 hours = hours_text(energy.hours_per_charge(spent))
                 console.print(f"{energy.CAPACITY_MAH:.0f} mAh last {hours} like that (`retrostep power`)\n")
-        table = Table(title=f"Database {escape(str(path))}", title_justify="left")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in ("device", "board", "firmware", "records"):
             table.add_column(column)
         for row in known:
             table.add_row(*(escape(row[name]) for name in ("id", "board", "firmware")), str(row["records"]))
-        console.print(
-            table
-            if known
-            else f"{escape(str(path))} holds no device yet: sync one with `retrostep sync --port PORT`"
-        )
+        if known:
+            console.print(f"Database {escape(str(path))}", soft_wrap=True)
+            console.print(table)
+        else:
+            console.print(
+                f"{escape(str(path))} holds no device yet: sync one with `retrostep sync --port PORT`",
+                soft_wrap=True,
+            )
 
     @app.command("sync")
     def sync_command(
@@ -181,6 +176,7 @@ def register(app: typer.Typer) -> None:
         as_json: bool = JSON,
     ) -> None:
         """Sync the device's log, then let the device begin an empty one (settings and bonds stay)."""
+        require_one_way(port, radio, address)
         if not yes:
             if not sys.stdin.isatty():
                 raise typer.BadParameter("erasing asks first: on no terminal, give --yes", param_hint="--yes")

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from retrostep.progress import bar_when_told
 
 EXIT_BAD_INPUT = 2
 # Where there is no terminal to ask, the widest table fits.
@@ -52,8 +54,8 @@ def evaluate(
 
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        with Progress(console=errors, transient=True) as progress:
-            task = progress.add_task("replaying", total=None)
+        columns = (TextColumn("replaying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with bar_when_told(*columns, console=errors) as show:
             result = evaluation.evaluate(
                 folder,
                 only=only or (),
@@ -61,7 +63,7 @@ def evaluate(
                 seed=seed,
                 jobs=jobs,
                 model=model,
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
+                progress=show,
             )
     except evaluation.NoRecordings as error:
         errors.print(str(error), style="red", markup=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
 
 from retrostep import flash
 from retrostep import update as over_the_air
@@ -18,6 +18,7 @@ from retrostep.commands.connection import ADDRESS, JSON, RADIO, over_link
 from retrostep.commands.connection import PORT as CABLE_PORT
 from retrostep.crashes import read_crashes
 from retrostep.link import Link
+from retrostep.progress import bar_when_told
 from retrostep.store import Store, default_path
 
 PORT = typer.Option(..., "--port", "-p", help="Serial port of the device (`retrostep ports` lists them).")
@@ -64,13 +65,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Update a device over Bluetooth (or the cable), signed; an update that broke off goes on."""
         columns = (TextColumn("updating"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("update", total=None)
+        with bar_when_told(*columns, console=Console(stderr=True)) as show:
 
             async def work(link: Link) -> int:
-                def show(done: int, total: int) -> None:
-                    bar.update(task, completed=done, total=total)
-
                 return await over_the_air.update(link, await link.status(), progress=show)
 
             sent = over_link(port, by_radio, address, work)

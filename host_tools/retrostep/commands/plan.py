@@ -86,9 +86,11 @@ def register(app: typer.Typer) -> None:
             None, "--start", help="First day, like 2026-05-01 (default: today)."
         ),
         cadence: int = typer.Option(
-            0, "--cadence", help="Target, steps a minute: far above it, the device slows down."
+            0,
+            "--cadence",
+            help="Target, steps a minute; above it by 15 % the device buzzes `slow_down`. 0: none.",
         ),
-        steps: int = typer.Option(0, "--steps", help="Steps backward a day, besides the minutes."),
+        steps: int = typer.Option(0, "--steps", help="Steps backward a day, besides the minutes. 0: none."),
         warm_up: int = typer.Option(5, "--warm-up", help="Minutes of walking before walking backward."),
         cool_down: bool = typer.Option(True, help="Ask for a cool-down when the goal is reached."),
         db: Path | None = DB,
@@ -114,7 +116,7 @@ def register(app: typer.Typer) -> None:
             keep(store, whose, plan)
         _print(plan, today, as_json)
         if not as_json:
-            Console().print("Send it to the device with `retrostep plan send`.")
+            Console().print("Send it to the device with `retrostep plan send --port PORT` (or --radio).")
 
     @plan_app.command()
     def show(db: Path | None = DB, wearer: str | None = WEARER, as_json: bool = JSON) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -21,6 +22,7 @@ from retrostep.store import Store, default_path
 CAPACITY = typer.Option(
     energy.CAPACITY_MAH, "--battery-mah", min=10.0, max=20_000.0, help="The battery's capacity in mAh."
 )
+_TITLE = "A day on the XIAO build: worn 14 h, of which 2 h walking, 3 syncs"
 _STATES = ("awake", "light sleep", "deep sleep", "radio")
 
 
@@ -29,14 +31,8 @@ def hours_text(hours: Range) -> str:
     return f"{hours.low:.0f} to {hours.high:.0f} h ({hours.low / 24:.1f} to {hours.high / 24:.1f} days)"
 
 
-def _profile_table(parts: list[energy.DayPart], capacity_mah: float) -> Table:
-    life = energy.days_of_life(parts, capacity_mah)
-    table = Table(
-        title="A day: worn 14 h, of which 2 h walking, 3 syncs",
-        title_justify="left",
-        caption=f"{capacity_mah:.0f} mAh last {life.low:.1f} to {life.high:.1f} such days (estimate, not measured)",
-        caption_justify="left",
-    )
+def _profile_table(parts: list[energy.DayPart]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("state")
     for column in ("hours", "mAh, least", "mAh, most"):
         table.add_column(column, justify="right")
@@ -85,8 +81,8 @@ def register(app: typer.Typer) -> None:
                     logged = energy.residency_of_log(store, row["id"])
                     if logged:
                         measured[f"device {row['id']}, by its log"] = logged
+        life = energy.days_of_life(parts, battery_mah)
         if as_json:
-            life = energy.days_of_life(parts, battery_mah)
             profile = [asdict(part) for part in parts]
             found = {name: _spent_json(spent, battery_mah) for name, spent in measured.items()}
             print(
@@ -94,8 +90,12 @@ def register(app: typer.Typer) -> None:
             )
             return
         console = Console()
-        console.print(_profile_table(parts, battery_mah))
+        console.print(_TITLE)
+        console.print(_profile_table(parts))
+        console.print(
+            f"{battery_mah:.0f} mAh last {life.low:.1f} to {life.high:.1f} such days (estimate, not measured)"
+        )
         for name, spent in measured.items():
-            console.print(escape(_spent_line(name, spent, battery_mah)), soft_wrap=True)
+            console.print(escape(_spent_line(name, spent, battery_mah)))
         if not measured:
             console.print("No device has told what it did yet: sync one, or name it by --port.")

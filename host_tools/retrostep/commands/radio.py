@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def scan(
-        seconds: float = typer.Option(radio.SCAN_S, "--seconds", min=0.5, help="How long to listen."),
+        seconds: float = typer.Option(radio.SCAN_S, "--seconds", min=0.5, help="Seconds to listen."),
         as_json: bool = typer.Option(False, "--json", help="Print JSON instead of text."),
     ) -> None:
         """List the devices that can be reached by Bluetooth now."""

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     def record_command(
         out: Path = typer.Argument(..., help="The .npz file to write."),
         port: str = typer.Option(..., "--port", "-p", help="Serial port of the device."),
-        seconds: float = typer.Option(60.0, "--seconds", min=1.0, help="How long to record."),
+        seconds: float = typer.Option(60.0, "--seconds", min=1.0, help="Seconds to record."),
         labels: str = typer.Option(
             "forward",
             "--labels",

@@ -8,6 +8,7 @@ from threading import local
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -34,8 +35,12 @@ def replay(
     ] = None,
     yaw_deg: Annotated[float, typer.Option(help="Turn the clip about its z axis.")] = 0.0,
     tilt_deg: Annotated[float, typer.Option(help="Then tilt it about its own y axis.")] = 0.0,
-    rate_hz: Annotated[float | None, typer.Option(help="Resample to this rate, 20 to 250 Hz.")] = None,
-    noise: Annotated[int | None, typer.Option(help="Add sensor noise with this seed.")] = None,
+    rate_hz: Annotated[
+        float | None, typer.Option(help="Resample to this rate, 20 to 250 Hz (default: as recorded).")
+    ] = None,
+    noise: Annotated[
+        int | None, typer.Option(help="Add sensor noise with this seed (default: none).")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="With this learned model (docs/training.md).", dir_okay=False)
     ] = None,
@@ -87,7 +92,13 @@ def replay(
         with ThreadPoolExecutor(jobs) as pool:
             yield from zip(files, pool.map(run, files), strict=True)
 
-    table = Table("file", "duration s", *DIRECTIONS, "events", title="Steps as the firmware counts them")
+    table = Table(
+        title="Steps as the firmware counts them", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("file", overflow="fold")
+    for column in ("duration s", *DIRECTIONS):
+        table.add_column(column, justify="right")
+    table.add_column("events")
     failed = False
     try:
         with progress("replaying", len(files), console=errors) as done:

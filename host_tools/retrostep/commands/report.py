@@ -59,8 +59,10 @@ def register(app: typer.Typer) -> None:
         db: Path | None = DB,
         wearer: str | None = WEARER,
         zone: str | None = ZONE,
-        since: str | None = typer.Option(None, "--since", help="First day, like 2026-05-01."),
-        until: str | None = typer.Option(None, "--until", help="Last day, like 2026-05-31."),
+        since: str | None = typer.Option(
+            None, "--since", help="First day, like 2026-05-01 (default: the first with steps)."
+        ),
+        until: str | None = typer.Option(None, "--until", help="Last day, like 2026-05-31 (default: today)."),
         png: Path | None = typer.Option(None, "--png", help="Write a picture, too."),
         pdf: Path | None = typer.Option(None, "--pdf", help="Write a PDF, too."),
         as_json: bool = JSON,

@@ -143,5 +143,9 @@ def register(app: typer.Typer) -> None:
             if one["outcome"] == "done" and one["direction"] != "backward":
                 told += f", direction {one['direction']}"
             table.add_row(_when(one["utc_ms"], in_zone), *seconds, str(one["steps"]), stability, told)
-        console.print(table if found else "no test yet: press twice, or `retrostep test3m start`, and sync")
+        console.print(
+            table
+            if found
+            else "no test yet: press twice, or `retrostep test3m start --port PORT` (or --radio), and sync"
+        )
         console.print(f"{OWN_ERROR}\n{TEXT}", style="dim", highlight=False)

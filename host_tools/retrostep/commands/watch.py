@@ -54,7 +54,9 @@ def register(app: typer.Typer) -> None:
         port: str | None = PORT,
         radio: bool = RADIO,
         address: str | None = ADDRESS,
-        seconds: float | None = typer.Option(None, "--seconds", min=0.1, help="End after so long."),
+        seconds: float | None = typer.Option(
+            None, "--seconds", min=0.1, help="End after so many seconds (default: at Ctrl-C)."
+        ),
         as_json: bool = JSON,
     ) -> None:
         """Show direction, cadence, stability and cues step by step; plain lines where it is piped."""

@@ -103,7 +103,7 @@ def week_table(summary: Summary) -> Table:
 def freshness(summary: Summary, now_utc_ms: int) -> str:
     """How old the numbers are."""
     if summary.synced_utc_ms is None:
-        return "never synced: `retrostep sync` brings the steps home"
+        return "never synced: `retrostep sync --port PORT` (or --radio) brings the steps home"
     minutes = max(now_utc_ms - summary.synced_utc_ms, 0) // 60_000
     age = (
         f"{minutes} min"
