@@ -195,7 +195,7 @@ class Logbook:
             self._chunk.clear()
         try:
             self.journal.flush()
-        except (OSError, JournalFull) as error:
+        except (OSError, JournalFull, MemoryError) as error:
             self.write_failures += 1
             print("logbook: not written yet:", error)
             if self.journal.pending_bytes > _PENDING_LIMIT_BYTES:
@@ -211,15 +211,13 @@ class Logbook:
     def erase(self, log_id):
         """Forget the log and begin a new one with that id. Whenever the power goes, there is the old or a new one.
 
-        Raises OSError if the file system refuses; then the old log goes on.
+        Raises OSError if the file system refuses; then the old log goes on, without its records if these had to
+        make room for the new one.
         """
         while self.remove_erased():
             # One that was erased a moment ago is in the way.
             pass
-        try:
-            self.journal.close()
-        except (OSError, JournalFull) as error:
-            print("logbook: erased without its last records:", error)
+        self.close()
         os.rename(self._folder, self._folder + _ERASED)
         self._erased = True
         try:
@@ -228,6 +226,8 @@ class Logbook:
             print("logbook: what was erased has to go at once:", full)
             while self.remove_erased():
                 pass
+            # Nobody misses them, should the old log have to go on.
+            self.journal.acknowledged = self.journal.flushed_sequence
             self._begin(log_id)
 
     def remove_erased(self):
@@ -248,7 +248,7 @@ class Logbook:
         return self._erased
 
     def close(self):
-        """Flush, save the totals, close the segment: before a planned reset."""
+        """Flush, save the totals, close the segment: before a planned reset. What a volume refuses is printed."""
         self.flush()
         self._checkpoint()
         self.journal.close()

@@ -71,8 +71,10 @@ def carry_out(device, placement, action):
     if action == protocol.WALK_TEST_START:
         if device.test is None:
             device.tested = None
-            device.test = WalkTest(placement)
-            device.test.start(device.buzz, device.clock.uptime_ms)
+            test = WalkTest(placement)
+            # Without memory for its countdown there is none.
+            test.start(device.buzz, device.clock.uptime_ms)
+            device.test = test
     elif action == protocol.WALK_TEST_CANCEL:
         if device.test is not None:
             device.test.finish(device, "cancelled")

@@ -85,9 +85,13 @@ async def visit(device, wifi):
         # Steps must go on being counted, whatever a network and its libraries do.
         print("wifi: left early: %r" % failure)
     finally:
-        station.disconnect()
-        station.active(False)
         for path in _VISITING:
             unload(path)
         gc.threshold(usual)
         gc.collect()
+        try:
+            station.disconnect()
+        except OSError:
+            # It never became active.
+            pass
+        station.active(False)

@@ -2,7 +2,8 @@
 
 A driver sets LAYOUT (see _unpack), FIFO_DATA (the register that the frames come out of), RATE_MILLIHZ, and gives
 start(), configured(), standby(), _frames_waiting(looked_before), _empty_fifo(), beside PART and IDENTITY (imu.py).
-An overrun leaves an empty FIFO; how many samples it cost is told from the CPU's clock, to a sample or two.
+An overrun leaves an empty FIFO; how many samples it cost is told from the CPU's clock, to a sample or two. A burst
+that broke off counts as one: how many bytes the FIFO gave away, and so where the next frame begins, is unknown.
 """
 
 from array import array
@@ -52,6 +53,7 @@ class FrameIMU(IMU):
 
     LAYOUT: tuple
     FIFO_DATA: int
+    _broke_off = False
 
     def __init__(self, i2c, address, block_samples):
         super().__init__(i2c, address, block_samples)
@@ -70,7 +72,7 @@ class FrameIMU(IMU):
         """
         looked_before = self.looked_us
         self.looked_us = ticks_us()
-        there = self._frames_waiting(looked_before)
+        there = self._overran(looked_before) if self._broke_off else self._frames_waiting(looked_before)
         count = min(there, self._block_samples)
         self.waiting = there - count
         self.first_index = self.next_index
@@ -78,7 +80,11 @@ class FrameIMU(IMU):
             view = self._views[count]
             if view is None:
                 view = self._views[count] = self._frames_view[: count * self._layout[0]]
-            self._fetch(view)
+            try:
+                self._fetch(view)
+            except OSError:
+                self.waiting, self._broke_off = there, True
+                raise
             _unpack(self._frames, count, self.samples, self._layout)
             self.next_index += count
         return count
@@ -97,6 +103,7 @@ class FrameIMU(IMU):
     def _begin(self):
         """The last thing that start() does: an empty FIFO, nothing lost."""
         self._empty_fifo()
+        self._broke_off = False
         self._lost = self.waiting = 0
         self.looked_us = ticks_us()
 
@@ -105,5 +112,7 @@ class FrameIMU(IMU):
         self.overruns += 1
         since_us = ticks_diff(self.looked_us, looked_before)
         self._lost += since_us // (self.period_ns // 1000) + self.waiting
+        self.waiting, self._broke_off = 0, True
         self._empty_fifo()
+        self._broke_off = False
         return 0

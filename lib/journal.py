@@ -23,7 +23,7 @@ Limits: payload at most MAX_PAYLOAD_BYTES; one writer.
 import os
 import struct
 from binascii import crc32
-from errno import EEXIST
+from errno import EEXIST, ENOENT
 
 MAGIC = b"RJ01"
 CURSOR_MAGIC = b"RJC1"
@@ -39,6 +39,8 @@ SEGMENT_BYTES = 8188
 # Of a segment that is read for a host, so much is in memory: a heap in use has no piece of a whole segment's size.
 WINDOW_BYTES = 1024
 LAST_SEQUENCE = 0xFFFF_FFFE
+# MicroPython's errno has no name for it.
+_ENOSPC = 28
 SUFFIX = ".seg"
 CURSOR = "cursor"
 
@@ -130,11 +132,8 @@ class Journal:
         # From the start: later, when the heap is in use, it may have no piece of this size any more.
         self._window = bytearray(WINDOW_BYTES)
         self._reader = None
-        try:
-            os.mkdir(folder)
-        except OSError as error:
-            if error.errno != EEXIST:
-                raise
+        self._told = 0
+        self._make_folder()
         # Needed once, and the heap is small: an owner may forget the module.
         import journal_opening as opening
 
@@ -146,6 +145,13 @@ class Journal:
         self.log_id = log_id if last_log_id is None else last_log_id
         self.next_sequence = max(self.acknowledged, following)
         self.flushed_sequence = self.next_sequence
+
+    def _make_folder(self):
+        try:
+            os.mkdir(self._folder)
+        except OSError as error:
+            if error.errno != EEXIST:
+                raise
 
     def _path(self, first):
         return segment_path(self._folder, first)
@@ -177,7 +183,7 @@ class Journal:
     @property
     def pending_bytes(self):
         """Size of the records that are not durable yet."""
-        return sum([len(record) for record in self._pending])
+        return sum(map(len, self._pending))
 
     def drop_pending(self):
         """Forget the records that are not durable yet; return (first, last, [(kind, payload)]) of them, or None.
@@ -195,7 +201,8 @@ class Journal:
         """Make every appended record durable, then prune what is over the budget.
 
         Records stay in RAM until this succeeded, so a failed flush can be repeated. Raises JournalFull if the
-        volume has no room and nothing can be pruned.
+        volume has no room and nothing can be pruned; OSError if it refuses for another reason, MemoryError: then
+        nothing is pruned.
         """
         if not self._pending:
             return
@@ -208,10 +215,12 @@ class Journal:
             try:
                 self._write_pending()
                 break
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 # What was written of them may be torn: leave that segment, write all again into a new one.
-                self._leave_segment()
+                self.close()
                 self._drop_unflushed_segment()
+                if isinstance(error, MemoryError) or error.errno != _ENOSPC:
+                    raise
                 if not self._segments:
                     raise JournalFull("journal: no room on the volume (%s) and nothing to prune" % error)
                 oldest = self._segments[0]
@@ -226,16 +235,19 @@ class Journal:
     def _write_pending(self):
         wanted = self.pending_bytes
         if self._file and self._sizes[-1] + wanted > self._segment_bytes:
-            self._leave_segment()
+            self.close()
         first_pending = self.next_sequence - len(self._pending)
         if not self._file:
+            self._make_folder()
             self._file = open(self._path(first_pending), "wb")
             if first_pending not in self._segments[-1:]:
                 self._segments.append(first_pending)
                 self._sizes.append(0)
             self._sizes[-1] = HEADER_BYTES
             self._file.write(encode_header(first_pending, self._format_version, self.log_id))
-        self._file.write(b"".join(self._pending))
+        # Not in one piece: after a long wait the heap may have none of that size.
+        for record in self._pending:
+            self._file.write(record)
         self._file.flush()
         self._sizes[-1] += wanted
         self._pending = []
@@ -256,14 +268,20 @@ class Journal:
         """If the segment holds records that nobody acknowledged, tell the owner, who may append to that."""
         at = self._segments.index(first)
         following = self._segments[at + 1] if at + 1 < len(self._segments) else self.flushed_sequence
-        if following > self.acknowledged and self._on_lost:
-            first_lost = max(first, self.acknowledged)
+        first_lost = max(first, self.acknowledged, self._told)
+        if following > first_lost and self._on_lost:
             lost = self._stored(first)
             records = ((kind, payload) for sequence, kind, payload in lost if sequence >= first_lost)
             self._on_lost(first_lost, following - 1, records)
+            self._told = following
 
     def _remove(self, first):
-        os.remove(self._path(first))
+        try:
+            os.remove(self._path(first))
+        except OSError as error:
+            # Where the folder was lost, its files are gone already.
+            if error.errno != ENOENT:
+                raise
         self._forget(first)
 
     def _forget(self, first):
@@ -271,7 +289,8 @@ class Journal:
         del self._segments[at]
         del self._sizes[at]
 
-    def _leave_segment(self):
+    def close(self):
+        """Close the open segment without a flush; the next one opens a new segment."""
         if self._file:
             try:
                 self._file.close()
@@ -288,11 +307,6 @@ class Journal:
             except OSError:
                 # It never came to be a file.
                 self._forget(first)
-
-    def close(self):
-        """Flush and close the open segment; the next flush with records opens a new one."""
-        self.flush()
-        self._leave_segment()
 
     def acknowledge(self, up_to):
         """Everything before `up_to` is safe elsewhere and may be pruned. Durable when this returns.
@@ -321,8 +335,8 @@ class Journal:
     def records(self, first_sequence=0):
         """Yield (sequence, kind, payload) of every durable record from `first_sequence` on, oldest first.
 
-        Reads WINDOW_BYTES at a time; starts in the segment that holds `first_sequence`. Missing numbers mean damaged
-        or pruned records.
+        Reads WINDOW_BYTES at a time; starts in the segment that holds `first_sequence`. What is flushed meanwhile
+        comes too. Missing numbers mean damaged or pruned records.
         """
         last = -1
         while True:
@@ -346,12 +360,15 @@ class Journal:
         readers share the one window; one that finds another's bytes in it reads its own again.
         """
         view = memoryview(self._window)
-        begin, filled, size = HEADER_BYTES, 0, 0
+        begin, filled, size, flushed = HEADER_BYTES, 0, 0, 0
         at = 0
         expected = first
         while True:
             mine = self._reader is view
-            if not mine or (filled - at < RECORD_BYTES + MAX_PAYLOAD_BYTES and begin + filled < size):
+            if not mine or (
+                filled - at < RECORD_BYTES + MAX_PAYLOAD_BYTES
+                and (begin + filled < size or flushed < self.flushed_sequence)
+            ):
                 self._reader = view
                 kept = filled - at if mine else 0
                 view[:kept] = view[at : at + kept]
@@ -359,9 +376,10 @@ class Journal:
                 at = 0
                 try:
                     with open(self._path(first), "rb") as file:
-                        if not size:
-                            size = file.seek(0, 2)
-                            highest = first + size // RECORD_BYTES
+                        # The segment may have grown.
+                        size = file.seek(0, 2)
+                        flushed = self.flushed_sequence
+                        highest = first + size // RECORD_BYTES
                         file.seek(begin + kept)
                         filled = kept + file.readinto(view[kept : max(min(WINDOW_BYTES, size - begin), kept)])
                 except OSError:

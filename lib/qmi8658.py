@@ -127,9 +127,7 @@ class Driver(FrameIMU):
     def _frames_waiting(self, looked_before):
         there, overflow = self._look()
         if overflow:
-            self.overruns += 1
-            self._empty_fifo_counting()
-            return 0
+            return self._overran(looked_before)
         if there < self.watermark:
             return 0
         # Begin just after a sample.
@@ -140,12 +138,14 @@ class Driver(FrameIMU):
                 break
         return 0 if overflow else now
 
-    def _empty_fifo_counting(self):
-        """Drop what the FIFO holds; the counter tells how much that was."""
+    def _overran(self, looked_before):
+        """As that of FrameIMU, but exactly, by the sensor's counter."""
+        self.overruns += 1
         before = self._counted
         self._empty_fifo()
         self._lost += (self._counted - before) & _COUNTER_MASK
-        self.waiting = 0
+        self.waiting, self._broke_off = 0, False
+        return 0
 
     def _fetch(self, view):
         counter = self._counter()

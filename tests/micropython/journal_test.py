@@ -155,7 +155,7 @@ def test_a_segment_that_cannot_be_read_blocks_nothing():
     journal.append(1, b"z" * 500)
     journal.flush()
     # A folder in the place of the file: it can be listed and removed, not read.
-    journal._leave_segment()
+    journal.close()
     os.remove(FOLDER + "/00000001.seg")
     os.mkdir(FOLDER + "/00000001.seg")
     for _ in range(12):
@@ -193,6 +193,7 @@ def test_a_damaged_record_costs_only_itself_and_shows_as_a_gap():
     journal = open_journal()
     for number in range(1, 31):
         journal.append(7, b"record %d" % number)
+    journal.flush()
     journal.close()
     name = FOLDER + "/00000001.seg"
     with open(name, "rb") as segment:

@@ -48,6 +48,8 @@ each instead of 32), and the packet that is under way lies there twice more, in 
 HEADER_BYTES = 16
 TYPICAL_CLOCK_PPM = 6000
 CLOCK_SPREAD_PPM = 700
+FAULTS = ("nack", "bus_low", "torn", "stuck", "brownout")
+"""What inject() can do to the sensor: docs/virtual-board.md; "torn": bursts break off after half of their bytes."""
 POLL_OUTSIDE_S = 0.01
 INTERRUPT_BY_FORCE_S = 2.0
 """Time of the CPU after which code that has not waited gets the interpreter's own interrupt."""
@@ -343,7 +345,7 @@ class VirtualBoard:
         self._do(lambda: self._send(_command("set_wifi", air)))
 
     def inject(self, kind: str, for_ms: int, at_ms: int | None = None) -> None:
-        """A fault for `for_ms`: "nack", "stuck", "bus_low" or "brownout"; now, or at virtual time `at_ms`."""
+        """A fault for `for_ms`: one of FAULTS; now, or at virtual time `at_ms`."""
         command = _command("inject", kind, for_ms)
         if at_ms is None:
             self._do(lambda: self._send(command))
@@ -770,8 +772,8 @@ def _command(name: str, *arguments: Any) -> dict[str, Any]:
     rom_name, names = fields[name]
     if len(arguments) != len(names):
         raise BoardError(f"{name} takes ({', '.join(names)}), got {arguments}")
-    if name == "inject" and arguments[0] not in ("nack", "stuck", "bus_low", "brownout"):
-        raise BoardError(f"no fault {arguments[0]!r}: expected nack, stuck, bus_low or brownout")
+    if name == "inject" and arguments[0] not in FAULTS:
+        raise BoardError(f"no fault {arguments[0]!r}: expected one of {', '.join(FAULTS)}")
     return {"do": rom_name, **dict(zip(names, arguments, strict=True))}
 
 

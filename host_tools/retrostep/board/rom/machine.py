@@ -331,7 +331,7 @@ class I2C:
     def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
         chip = self._select(addr, len(buf) + addrsize // 8 + 1)
         chip.write(self._address_bytes(memaddr, addrsize))
-        chip.read_into(buf)
+        self._bus.read(chip, buf)
 
     def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
         buf = bytearray(nbytes)

@@ -51,6 +51,8 @@ class WLAN:
         WLAN._asked_ms = time.ticks_ms()
 
     def disconnect(self):
+        if not WLAN._active:
+            raise OSError("Wifi Not Started")
         WLAN._asked_ms = None
 
     def isconnected(self):

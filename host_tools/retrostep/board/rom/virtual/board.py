@@ -112,6 +112,8 @@ class Faults:
         for one in bus.all_buses():
             if kind == "bus_low":
                 one.held_low = on
+            elif kind == "torn":
+                one.torn = on
             elif kind in ("nack", "brownout"):
                 one.nack = set(one.chips) if on else set()
 

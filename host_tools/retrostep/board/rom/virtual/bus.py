@@ -1,7 +1,8 @@
 """The I2C wires and the chips on them.
 
 A chip offers `write(bytes)` (the bytes after its address) and `read_into(buffer)`. A transfer takes the time
-its bits need at the bus frequency. Faults: NACK (nobody acknowledges) and a bus held low (time-out).
+its bits need at the bus frequency. Faults: NACK (nobody acknowledges), a bus held low (time-out), a burst that breaks
+off after its chip gave half of it away.
 """
 
 from errno import ENODEV, ETIMEDOUT
@@ -9,6 +10,8 @@ from errno import ENODEV, ETIMEDOUT
 from virtual import clock
 
 _buses = {}
+# No burst is shorter.
+_BURST_BYTES = 20
 
 
 class Bus:
@@ -18,6 +21,7 @@ class Bus:
         self.chips = {}
         self.nack = set()
         self.held_low = False
+        self.torn = False
 
     def select(self, address, freq_hz, n_bytes, timeout_us):
         """The chip that acknowledges; the time of start, address, n_bytes and stop passes. Raises OSError."""
@@ -30,6 +34,13 @@ class Bus:
             raise OSError(ENODEV)
         clock.spend((9 * (n_bytes + 1) + 2) * 1000000 // freq_hz)
         return chip
+
+    def read(self, chip, buf):
+        """Read from the chip that select() gave. Raises OSError."""
+        if self.torn and len(buf) >= _BURST_BYTES:
+            chip.read_into(memoryview(buf)[: len(buf) // 2 + 1])
+            raise OSError(ETIMEDOUT)
+        chip.read_into(buf)
 
 
 def attach(sda, scl, address, chip):
