@@ -114,7 +114,7 @@ class Logbook:
     def _checkpoint(self):
         try:
             write_atomically(self._folder + _TOTALS, self.totals.checkpoint(self.journal.flushed_sequence))
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self.write_failures += 1
             print("logbook: totals not saved:", error)
 

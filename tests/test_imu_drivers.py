@@ -179,6 +179,34 @@ def test_a_bus_fault_on_any_board_loses_nothing_that_the_fifo_holds(part, bench)
 
 
 @pytest.mark.parametrize("part", PARTS)
+def test_after_a_burst_that_broke_off_any_board_gives_true_samples_and_counts_the_lost_ones(part, bench):
+    still = np.tile(np.array([[1500, -2049, 300, 1000, -700, 28000]], np.int16), (3000, 1))
+    board, run = bench(part, walk=still, clock_ppm=0, speed=1.0)
+    run(
+        "imu = new()\nimu.start()\nbegin = ticks_ms()\nfound = lost = errors = wrong = 0\n"
+        "def look():\n"
+        "    global found, lost, errors, wrong\n"
+        "    try:\n        n = imu.read_block()\n"
+        "    except OSError:\n        errors += 1\n        return\n"
+        "    found += n\n    lost += imu.lost_samples()\n"
+        "    wrong += sum([abs(imu.samples[at] - true[at % 6]) > 8 for at in range(6 * n)])\n"
+        "sleep_ms(200)\nfound = imu.read_block()\ntrue = list(imu.samples[6:12])"
+    )
+    board.inject("torn", 300)
+    printed = run(
+        "for _ in range(20):\n    sleep_ms(100)\n    look()\n"
+        "print(errors, wrong, found, lost, imu.overruns, ticks_ms() - begin)"
+    )
+    errors, wrong, found, lost, overruns, passed_ms = numbers(printed)
+    assert errors >= 1
+    assert wrong == 0
+    assert lost > 0
+    # The LSM6DSOX's words say which they are: nothing has to go but what the burst took.
+    assert (overruns > 0) == (part != "lsm6dsox")
+    assert found + lost == pytest.approx(passed_ms / 1000 * RATE_HZ.get(part, 100), abs=32)
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_in_standby_no_board_samples_any_more(part, bench):
     _, run = bench(part)
     assert run("imu = new()\nimu.start()\nsleep_ms(300)\nimu.standby()\nprint(imu.configured())") == "False"

@@ -6,6 +6,7 @@ import re
 import pytest
 from broker import PASSWORD, USER, CaptiveNetwork, Mosquitto, Relay, Subscriber, free_port
 from journal import Journal
+from repl_board import repl_board
 from wifi_board import (
     DEVICE_ID,
     LOG_ID,
@@ -20,6 +21,8 @@ from wifi_board import (
 
 from firmware import mqtt_payloads, steplog, steplog_decoder
 from firmware.settings import SettingRefused, Settings
+from retrostep.board import flash_image
+from retrostep.flash import installed_files
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.walker import Walk, demo_walk
 
@@ -160,6 +163,27 @@ def test_mqtt_device_ends_a_visit_before_a_held_button_opens_bluetooth(make_imag
         ((_, off_us),) = wifi_spans(board)
         board.wait_for_output(b"radio: off (no module named 'aioble')")
     assert 73_000_000 < off_us < 75_000_000
+
+
+def test_mqtt_device_tidies_up_after_a_wifi_that_does_not_even_start(tmp_path):
+    setup = (
+        "import asyncio, gc, network, sys\nfrom firmware import wifi\n"
+        "class Failing(network.WLAN):\n"
+        "    def active(self, on=None):\n"
+        "        print('active', on)\n"
+        "        if on:\n            raise OSError('WiFi Out of Memory')\n"
+        "network.WLAN = Failing\ngc.threshold(12288)\nimport firmware.steplog_decoder"
+    )
+    wifi = wifi_setting(free_port())
+    image = tmp_path / "flash.img"
+    flash_image.create(image, [pair for pair in installed_files() if pair[1] != "/main.py"])
+    with repl_board(image, setup, extra_modules=("network",)) as (_, run):
+        printed = run(
+            f"asyncio.run(wifi.visit(None, {wifi!r}))\n"
+            "print(gc.threshold(), 'firmware.steplog_decoder' in sys.modules)"
+        )
+    assert "left early: OSError('WiFi Out of Memory',)" in printed
+    assert printed.split("\n")[-2:] == ["active False", "12288 False"]
 
 
 def test_mqtt_device_is_never_in_the_wifi_unless_it_was_set_up(tmp_path):

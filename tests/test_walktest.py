@@ -4,11 +4,13 @@ import asyncio
 import json
 import shutil
 from array import array
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from firmware import steplog, steplog_decoder, walktest
+from firmware.clock import Clock
 from firmware.gait.impacts import Impacts
 from firmware.gait.mounting import Mounting
 from firmware.gait.swings import Swings
@@ -66,6 +68,18 @@ def test_direction_is_forward_for_a_walk_forward_and_never_backward(walks):
     told = [error for error in errors if error.direction == "forward"]
     assert len(told) >= 0.4 * len(errors)
     assert {error.outcome for error in told} == {"not_backward"}
+
+
+def test_a_test_whose_countdown_finds_no_memory_is_none(monkeypatch):
+    def full(countdown):
+        countdown.close()
+        raise MemoryError
+
+    device = SimpleNamespace(test=None, tested=None, buzz=None, clock=Clock(lambda: 0, lambda a, b: a - b))
+    monkeypatch.setattr(walktest.asyncio, "create_task", full)
+    with pytest.raises(MemoryError):
+        walktest.carry_out(device, "waist", protocol.WALK_TEST_START)
+    assert device.test is None
 
 
 def test_the_device_knows_three_seconds_after_the_last_contact():

@@ -1,5 +1,7 @@
+import gc
 import os
 
+import journal as journal_module
 from journal import LAST_SEQUENCE, Journal, JournalFull
 from ramflash import RamFlash, mount
 
@@ -163,6 +165,109 @@ def test_a_segment_that_cannot_be_read_blocks_nothing():
         journal.flush()
     assert lost[0] == (1, [])
     assert journal.next_sequence == 14
+
+
+EIO = 5
+
+
+def refuse_segments(errno):
+    """From now on no segment can be begun; returns a function that ends that."""
+
+    def refusing(path, mode="r"):
+        if path.endswith(".seg") and "w" in mode:
+            raise OSError(errno)
+        return open(path, mode)
+
+    journal_module.open = refusing
+    return lambda: delattr(journal_module, "open")
+
+
+def test_a_volume_that_fails_otherwise_than_by_being_full_costs_no_record():
+    mount(RamFlash())
+    lost = []
+    journal = open_journal(segment_bytes=500, on_lost=lambda *told: lost.append(told))
+    for _ in range(60):
+        journal.append(1, b"x" * 100)
+        journal.flush()
+    journal.close()
+    end = refuse_segments(EIO)
+    journal.append(1, b"last")
+    try:
+        journal.flush()
+    except OSError as error:
+        assert error.errno == EIO
+    else:
+        raise AssertionError("expected the volume's error")
+    end()
+    assert lost == []
+    assert journal.pending_bytes
+    journal.flush()
+    assert payloads(open_journal()) == [(n, b"x" * 100) for n in range(1, 61)] + [(61, b"last")]
+
+
+def test_a_flush_over_the_budget_that_has_to_be_repeated_tells_once_what_will_go():
+    mount(RamFlash())
+    lost = []
+    journal = open_journal(
+        segment_bytes=256, budget_bytes=2048, on_lost=lambda first, last, records: lost.append((first, last))
+    )
+    while not journal._over_budget():
+        journal.flush()
+        journal.append(1, b"x" * 30)
+    journal.close()
+    end = refuse_segments(EIO)
+    for _ in range(3):
+        try:
+            journal.flush()
+        except OSError:
+            pass
+    end()
+    journal.flush()
+    there = [sequence for sequence, _ in payloads(journal)]
+    gone = [n for first, last in lost for n in range(first, last + 1)]
+    assert gone and gone + there == list(range(1, journal.next_sequence))
+
+
+def test_what_waited_long_is_written_though_the_heap_has_no_piece_of_its_size():
+    mount(RamFlash())
+    journal = open_journal()
+    journal.append(1, b"first")
+    journal.flush()
+    for _ in range(40):
+        journal.append(9, b"x" * 300)
+    gc.collect()
+    kept = []
+    try:
+        while True:
+            kept.append(bytearray(5000))
+    except MemoryError:
+        pass
+    for at in range(0, len(kept), 2):
+        kept[at] = None
+    gc.collect()
+    journal.flush()
+    kept = None
+    assert len(payloads(open_journal())) == 41
+
+
+def test_a_reader_gets_what_is_flushed_while_it_is_busy_even_into_the_next_segment():
+    mount(RamFlash())
+    journal = open_journal(segment_bytes=3000)
+
+    def add(count):
+        for _ in range(count):
+            journal.append(1, b"x" * 100)
+            journal.flush()
+
+    add(20)
+    for busy_at in (10, 20, 45):
+        seen = []
+        for sequence, _, _ in journal.records():
+            seen.append(sequence)
+            if sequence == busy_at:
+                add(20)
+        assert seen == list(range(1, journal.next_sequence))
+    assert len(journal._segments) > 2
 
 
 def test_numbers_go_on_up_to_the_last_and_are_then_refused():
