@@ -267,7 +267,7 @@ def calibrated_image(tmp_path_factory):
 
 
 def test_a_stability_alarm_is_logged_and_felt_within_300_ms(calibrated_image, tmp_path):
-    """The part that waits for the FIFO's watermark, up to 250 ms, is in it."""
+    """The part that waits for the next look into the FIFO, up to 250 ms, is in it."""
     image = shutil.copy(calibrated_image, tmp_path / "flash.img")
     recording = mishap("stumble", "backward", 3)
     with VirtualBoard(image, walk=recording.samples, speed=0) as board:
