@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 
 from firmware import steplog, steplog_decoder
 from retrostep import cli, derived, diary
+from retrostep.drawing import figure
 from retrostep.history import ListedRecords, read_log
 from retrostep.periods import BACKWARD, Period, days, merged, month_of, week_of
+from retrostep.report import plots
 from retrostep.report.adherence import adherence
-from retrostep.report.page import as_page
+from retrostep.report.page import MARGINS, as_page
 from retrostep.report.pictures import write_pdf, write_png
 from retrostep.report.summary import summarize
 from retrostep.store import Store
@@ -334,6 +336,19 @@ def test_report_page_never_scrolls_sideways(browser, page, width):
 
 
 @pytest.mark.services
+@pytest.mark.parametrize(("width", "hints"), [(1280, 0), (1000, 3), (NARROW, 4)])
+def test_report_tables_fit_a_laptop_and_say_so_where_they_do_not(browser, page, width, hints):
+    opened(browser, page, width=width)
+    cut = browser.evaluate(
+        "[...document.querySelectorAll('.wide')].filter(one => one.scrollWidth > one.clientWidth).length"
+    )
+    shown = browser.evaluate(
+        "[...document.querySelectorAll('.sideways')].filter(one => one.offsetHeight > 0).length"
+    )
+    assert (cut, shown) == (hints, hints)
+
+
+@pytest.mark.services
 def test_report_page_can_be_read_aloud(browser, page):
     opened(browser, page)
     outline = browser.evaluate(
@@ -461,6 +476,20 @@ def deuteranope(rgb):
     mixed = 0.29275 * red + 0.70725 * green
     other = -0.02234 * red + 0.02234 * green + blue
     return tuple(255 * max(value, 0) ** (1 / 2.2) for value in (mixed, mixed, other))
+
+
+@pytest.mark.parametrize("length", [28, 90, 366])
+def test_report_cuts_no_date_off_at_the_edge_of_a_plot(length):
+    for offset in range(0, 35, 3):
+        last = date(2026, 11, 1) + timedelta(days=offset)
+        with figure(plots.WIDTH_IN, plots.HEIGHT_IN) as made:
+            axes = made.subplots()
+            made.subplots_adjust(**MARGINS)
+            plots._days_axis(axes, last - timedelta(days=length - 1), last)
+            labels = [label for label in axes.get_xticklabels() if label.get_text()]
+            right = max(label.get_window_extent().x1 for label in labels)
+            assert right <= made.bbox.x1, last
+            assert len(labels) >= 3
 
 
 def test_report_pictures_show_every_plot(summary, tmp_path):

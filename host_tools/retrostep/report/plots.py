@@ -40,6 +40,8 @@ PLAN_WEEKS = 26
 _WEEKS = 110
 # Up to so many days, the axis names days.
 _SHORT_DAYS = 60
+# Of the width of an axis that names days: nearer to its right end, half of a day's name has no room.
+_EDGE = 0.04
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,20 @@ def plots(summary: Summary) -> list[Plot]:
 
 
 def _days_axis(axes: Any, first: date, last: date) -> None:
-    """Dates along x: few enough ticks for a narrow screen."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
+    """Dates along x: few enough ticks for a narrow screen, and none whose label the right edge would cut."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter, date2num
 
+    begin, end = _noon(first - timedelta(days=1)), _noon(last + timedelta(days=1))
     locator = AutoDateLocator(minticks=3, maxticks=6)
-    axes.xaxis.set_major_locator(locator)
-    short = (last - first).days < _SHORT_DAYS
-    axes.xaxis.set_major_formatter(
-        DateFormatter("%d %b") if short else ConciseDateFormatter(locator, show_offset=False)
-    )
-    axes.set_xlim(_noon(first - timedelta(days=1)), _noon(last + timedelta(days=1)))
+    if (last - first).days < _SHORT_DAYS:
+        latest = date2num(end - _EDGE * (end - begin))
+        ticks = locator.tick_values(begin, end)
+        axes.xaxis.set_ticks([tick for tick in ticks if date2num(begin) <= tick <= latest])
+        axes.xaxis.set_major_formatter(DateFormatter("%d %b"))
+    else:
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    axes.set_xlim(begin, end)
     axes.grid(axis="x", visible=False)
 
 

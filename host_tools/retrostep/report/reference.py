@@ -11,7 +11,7 @@ FRAIL_S = (8.15, 9.31)
 
 # Measured by tests/test_walktest.py and on real recordings (docs/walk-test.md).
 OWN_ERROR = (
-    "Timed by the device: on simulated walks within 0.1 s at the waist; how soft a person's first and last steps are "
+    "Its own error: on simulated walks within 0.1 s at the waist; how soft a person's first and last steps are "
     "adds to that. On real walks forward the first contact was found within 0.3 s in 81 % of 74, the last one, feet "
     "together, in 60 % of 57; where it was missed, mostly by one step."
 )
