@@ -84,16 +84,15 @@ def _days_axis(axes: Any, first: date, last: date) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter, date2num
 
     begin, end = _noon(first - timedelta(days=1)), _noon(last + timedelta(days=1))
+    axes.set_xlim(begin, end)
     locator = AutoDateLocator(minticks=3, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
     if (last - first).days < _SHORT_DAYS:
         latest = date2num(end - _EDGE * (end - begin))
-        ticks = locator.tick_values(begin, end)
-        axes.xaxis.set_ticks([tick for tick in ticks if date2num(begin) <= tick <= latest])
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= latest])
         axes.xaxis.set_major_formatter(DateFormatter("%d %b"))
     else:
-        axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    axes.set_xlim(begin, end)
     axes.grid(axis="x", visible=False)
 
 
