@@ -93,7 +93,11 @@ def replay(
             yield from zip(files, pool.map(run, files), strict=True)
 
     table = Table(
-        title="Steps as the firmware counts them", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title="Steps as the firmware counts them",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("file", overflow="fold")
     for column in ("duration s", *DIRECTIONS):

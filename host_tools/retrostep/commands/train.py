@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,7 @@ EXIT_BAD_INPUT = 2
 # Where there is no terminal to ask, the widest table fits.
 FILE_COLUMNS = 200
 ON_DEVICE = "/model.py"
+_HELD_OUT = "The model by itself, on people held out: steps"
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders of recordings.", metavar="FOLDER...")]
 File = Annotated[Path, typer.Argument(help="A file that `retrostep train` wrote.", metavar="FILE")]
@@ -154,12 +156,12 @@ def _console() -> Console:
 
 def _show_summary(console: Console, model_id: str, summary: dict[str, Any]) -> None:
     console.print(f"{model_id}: {summary['kind']}, seed {summary['seed']}, data {summary['data'][:16]}")
-    steps = Table("made from", "true", "people", "steps")
+    steps = Table("made from", "true", "people", "steps", box=box.SIMPLE_HEAD)
     for name, classes in summary["steps"].items():
         for true, count in classes.items():
             steps.add_row(name, true, str(count["people"]), str(count["steps"]))
     console.print(steps)
-    held_out = Table("true", *summary["held_out"], title="The model by itself, on people held out: steps")
+    held_out = Table("true", *summary["held_out"], title=_HELD_OUT, title_justify="left", box=box.SIMPLE_HEAD)
     for true, said in summary["held_out"].items():
         held_out.add_row(true, *map(str, said.values()))
     console.print(held_out)
