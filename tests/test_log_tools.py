@@ -27,6 +27,7 @@ def folder(tmp_path):
         log.append(steplog.STEPS, chunk.payload())
         log.flush()
     log.append(steplog.ANCHOR, steplog.encode_anchor(1, 400_000, 1_790_000_000_000, 5, 0))
+    log.flush()
     log.close()
     log.acknowledge(5)
     return tmp_path / "log"

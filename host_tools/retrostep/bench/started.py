@@ -19,8 +19,8 @@ from retrostep.flash import compile_file, installed_files
 FREE_LIMIT_BYTES = 60_000
 _SLACK_BYTES = 256.0
 _LOOK_MS = 10_000
-# The collector takes words on the stack and in what is not cleared for addresses: where objects lie decides whether one
-# of these keeps up to 2 KB of garbage. Each start has them elsewhere.
+# The collector takes words on the stack and in what is not cleared for addresses: where objects lie decides whether
+# one of these keeps up to 2 KB of garbage. Each start has them elsewhere.
 _SHIFTS_BYTES = (0, 32, 64, 96)
 # Before boot.py: what is free then, and a while later.
 _PROBE = f"""
