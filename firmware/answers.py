@@ -1,11 +1,16 @@
-"""What the application answers to a CALIBRATE or WALK_TEST request. Loaded for it, and not kept.
+"""What the application does for a CALIBRATE, WALK_TEST or ANCHOR request. Loaded for it, and not kept.
 
 device: a Device (app.py).
 """
 
 import gc
+import time
+
+import machine
 
 from firmware import load_seldom
+from firmware.clock import EPOCH_2000_S
+from firmware.gait import BACKWARD
 from firmware.link import protocol
 
 
@@ -48,3 +53,11 @@ def walk_test(device, action):
         print("app: too little memory for a walk test: restart the device and try at once")
         device.buzz("error")
         return b"\0"
+
+
+def keep_time(device):
+    """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
+    utc_s, ms = divmod(device.clock.utc_ms(), 1000)
+    date = time.gmtime(utc_s - EPOCH_2000_S)
+    machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
+    device.day_count.synced(device.logbook.counts()[BACKWARD])

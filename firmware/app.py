@@ -18,7 +18,7 @@ from sampleclock import SampleClock
 from firmware import VERSION, boards, load_seldom, steplog
 from firmware.boards import board
 from firmware.button import Button
-from firmware.clock import EPOCH_2000_S, Clock
+from firmware.clock import Clock
 from firmware.cues import CuePlayer, CuePolicy, in_quiet_hours
 from firmware.daycount import DayCount
 from firmware.gait import BACKWARD
@@ -228,11 +228,8 @@ class Device:
         return load_seldom("answers").calibrate(self, action)
 
     def keep_time(self):
-        """A host told the time: keep it in the RTC too, which runs on through every reset but a power cut."""
-        utc_s, ms = divmod(self.clock.utc_ms(), 1000)
-        date = time.gmtime(utc_s - EPOCH_2000_S)
-        machine.RTC().datetime((date[0], date[1], date[2], 0, date[3], date[4], date[5], ms * 1000))
-        self.day_count.synced(self.logbook.counts()[BACKWARD])
+        """A host told the time."""
+        load_seldom("answers").keep_time(self)
 
     def walk_test(self, action):
         """Carry out a WALK_TEST request; returns the answer's body. Raises ValueError if it can't be."""
