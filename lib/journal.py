@@ -186,14 +186,15 @@ class Journal:
         return sum(map(len, self._pending))
 
     def drop_pending(self):
-        """Forget the records that are not durable yet; return (first, last, [(kind, payload)]) of them, or None.
+        """Forget the records that are not durable yet; return (first, last, (kind, payload) of each), or None.
 
         Their numbers are not used again. For an owner whose RAM runs out on a volume that takes nothing.
         """
         if not self._pending:
             return None
         first = self.next_sequence - len(self._pending)
-        records = [decode_record(record)[1:3] for record in self._pending]
+        # One by one: another list of them all may be more than the heap has.
+        records = (decode_record(record)[1:3] for record in self._pending)
         self._pending = []
         return first, self.next_sequence - 1, records
 
@@ -201,8 +202,8 @@ class Journal:
         """Make every appended record durable, then prune what is over the budget.
 
         Records stay in RAM until this succeeded, so a failed flush can be repeated. Raises JournalFull if the
-        volume has no room and nothing can be pruned; OSError if it refuses for another reason, MemoryError: then
-        nothing is pruned.
+        volume has no room and nothing can be pruned; OSError or MemoryError if it fails otherwise: then nothing
+        is pruned.
         """
         if not self._pending:
             return

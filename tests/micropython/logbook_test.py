@@ -45,6 +45,23 @@ def test_the_logbook_closes_on_a_volume_that_refuses_and_keeps_what_waits():
         os.umount("/flash")
 
 
+def test_the_logbook_says_how_many_steps_a_volume_cost_that_failed_for_hours():
+    mount(RamFlash())
+    walker = Walker("/flash/log", 5)
+    walker.bout(50)
+    walker.logbook.close()
+    end = refuse(OSError(EIO))
+    for _ in range(120):
+        walker.bout(100)
+        walker.rest(40_000)
+    end()
+    walker.logbook.flush()
+    steps, gaps = count_steps(walker.logbook.journal)
+    lost = sum([count for _, _, count in gaps])
+    assert 0 < lost < walker.added and steps > 50
+    assert steps + lost == walker.added == sum(walker.logbook.counts())
+
+
 class NoFolders:
     """The module `os` on a volume that makes no folder."""
 

@@ -10,7 +10,7 @@ from errno import ENODEV, ETIMEDOUT
 from virtual import clock
 
 _buses = {}
-# No burst is shorter.
+# What is shorter, as a register, does not break off.
 _BURST_BYTES = 20
 
 
