@@ -19,6 +19,7 @@ from retrostep.device_tree import device_root
 from retrostep.evaluation import NoRecordings, document, evaluate, excerpts, goals, measures
 from retrostep.evaluation.conditions import AS_RECORDED, NOT_CALIBRATED, YAW_30, YAW_90
 from retrostep.evaluation.matching import constant_lag_s, pair
+from retrostep.evaluation.origin import gait_digest
 from retrostep.evaluation.scoring import Facts, Trial, score
 from retrostep.evaluation.statistics import Figure, Part, poisson_rate, quantile, ratio, wilson
 from retrostep.evaluation.tables import all_tables, text
@@ -40,6 +41,11 @@ def unlabelled(one):
     return replace(
         one, steps=one.steps[:0], truth=one.truth[:0], spans=one.spans[:0], span_label=one.span_label[:0]
     )
+
+
+def test_the_page_of_the_accuracy_judges_the_gait_code_that_is_here():
+    page = (device_root() / "docs" / "accuracy.md").read_text()
+    assert f"gait code `{gait_digest()}`" in page, "the gait code has changed: make evaluate"
 
 
 @pytest.fixture(scope="module")

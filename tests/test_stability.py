@@ -247,6 +247,25 @@ def test_evaluated_stability_blames_alarms_where_nobody_stumbled_only():
     assert false.value == pytest.approx(3600 / some[0].facts.duration_s)
 
 
+def test_an_alarm_long_before_a_fall_does_not_tell_it():
+    at_s = 10.0
+    trials = [
+        replace(one, facts=replace(one.facts, falls_s=(at_s,)))
+        for one in (
+            watched("F01 Fall", "a", [(at_s - 5, "unstable")]),
+            watched("F01 Fall", "b", [(at_s - 1, "unstable")]),
+            watched("F01 Fall", "c", [(at_s + 0.75, "fall")]),
+            watched("F01 Fall", "d", [(at_s + 1.25, "fall")]),
+        )
+    ]
+    told = judged.falls_told(trials, judged.ALARMS)
+    assert told is not None
+    assert (told.value, told.n, told.people) == (50.0, 4, 4)
+    told = judged.falls_told(trials, ("fall",))
+    assert told is not None
+    assert told.value == 25.0
+
+
 def test_evaluated_stability_scores_separate_groups_by_their_order_alone():
     low = [watched("D01", person, score=score) for person, score in (("a", 0.2), ("b", 0.5))]
     high = [watched("D01", person, score=score) for person, score in (("c", 0.4), ("d", 0.9), ("e", None))]

@@ -90,7 +90,8 @@ def test_another_seed_draws_other_trees(made, walks):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_people_held_out_are_told_forward_from_backward(kind, made):
-    held_out = made[kind].summary["held_out"]
+    assert list(made[kind].summary["held_out"]) == ["virtual"]
+    held_out = made[kind].summary["held_out"]["virtual"]
     for true, opposite in (("forward", "backward"), ("backward", "forward")):
         assert held_out[true][true] > 0.8 * sum(held_out[true].values())
         assert held_out[true][opposite] == 0

@@ -161,10 +161,12 @@ def _show_summary(console: Console, model_id: str, summary: dict[str, Any]) -> N
         for true, count in classes.items():
             steps.add_row(name, true, str(count["people"]), str(count["steps"]))
     console.print(steps)
-    held_out = Table("true", *summary["held_out"], title=_HELD_OUT, title_justify="left", box=box.SIMPLE_HEAD)
-    for true, said in summary["held_out"].items():
-        held_out.add_row(true, *map(str, said.values()))
-    console.print(held_out)
+    for name, classes in summary["held_out"].items():
+        title = f"{_HELD_OUT} ({name})"
+        held_out = Table("true", *classes, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for true, said in classes.items():
+            held_out.add_row(true, *map(str, said.values()))
+        console.print(held_out)
 
 
 def _show_comparison(console: Console, rows: list, title: str) -> None:

@@ -327,7 +327,7 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal(
         STABILITY,
-        "falls (F01-F04): any alarm by 1 s after the impact",
+        "falls (F01-F04): any alarm from 1.5 s before to 1 s after the impact",
         asked.watched(stability.falls, lambda some: stability.falls_told(some, stability.ALARMS)),
         95,
         99,
@@ -335,7 +335,7 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal(
         STABILITY,
-        'falls (F01-F04): event "fall" by 1 s after the impact',
+        'falls (F01-F04): event "fall" from 1.5 s before to 1 s after the impact',
         asked.watched(stability.falls, lambda some: stability.falls_told(some, ("fall",))),
         95,
         99,

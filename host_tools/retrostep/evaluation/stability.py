@@ -27,6 +27,8 @@ ALARMS = ("stumble", "unstable", "fall")
 # Of an acted stumble: from so long before its largest acceleration to so long after it.
 BEFORE_PEAK_S = 1.5
 AFTER_PEAK_S = 2.0
+# Of a fall: what is told earlier is a false alarm.
+BEFORE_IMPACT_S = 1.5
 AFTER_IMPACT_S = 1.0
 FALLS = ("F01", "F02", "F03", "F04")
 BLOCK_S = 26 / 104
@@ -152,23 +154,13 @@ def notices_an_hour(watched: Iterable[Watched]) -> Figure | None:
 
 
 def falls_told(watched: Iterable[Watched], kinds: tuple[str, ...]) -> Figure | None:
-    """Of falls, how many an event of these kinds told at the latest one second after the impact, in percent."""
-    return ratio(
-        [
-            _part(
-                one,
-                any(
-                    at_s <= one.facts.falls_s[0] + AFTER_IMPACT_S
-                    for at_s, kind in one.events
-                    if kind in kinds
-                ),
-                1,
-            )
-            for one in watched
-        ],
-        "%",
-        scale=100,
-    )
+    """Of falls, how many an event of these kinds told as they happened or within a second of the impact, in %."""
+
+    def told_in_time(one: Watched) -> bool:
+        since_impact = [at_s - one.facts.falls_s[0] for at_s, kind in one.events if kind in kinds]
+        return any(-BEFORE_IMPACT_S <= s <= AFTER_IMPACT_S for s in since_impact)
+
+    return ratio([_part(one, told_in_time(one), 1) for one in watched], "%", scale=100)
 
 
 def separation(less: Iterable[Watched], more: Iterable[Watched]) -> Figure | None:

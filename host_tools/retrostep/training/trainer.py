@@ -90,8 +90,8 @@ def _need_two_classes(found: Examples) -> None:
 
 def _cross_validated(
     taken: Corpus, found: Examples, kind: str, seed: int, jobs: int
-) -> tuple[dict[str, dict[str, int]], list[Row], list[str]]:
-    confusion: dict[str, dict[str, int]] = {true: dict.fromkeys(CLASSES, 0) for true in CLASSES}
+) -> tuple[dict[str, dict[str, dict[str, int]]], list[Row], list[str]]:
+    confusion: dict[str, dict[str, dict[str, int]]] = {}
     physics: list[Said] = []
     with_model: list[Said] = []
     not_tested = []
@@ -104,9 +104,13 @@ def _cross_validated(
             tables = KINDS[kind](others, learned.LIMITS, seed)
             model = modelfile.write(Path(folder) / "model.py", modelfile.source(kind, tables, {}))
             his = found.only(found.persons == person)
-            for values, label in zip(his.features.tolist(), his.labels, strict=True):
+            for values, label, virtual in zip(his.features.tolist(), his.labels, his.virtual, strict=True):
                 said = CLASS_OF_DIRECTION[model.decide(values)[0]]
-                confusion[CLASSES[label]][CLASSES[said]] += 1
+                counts = confusion.setdefault(
+                    "virtual" if virtual else "real",
+                    {true: dict.fromkeys(CLASSES, 0) for true in CLASSES},
+                )
+                counts[CLASSES[label]][CLASSES[said]] += 1
             recordings = [item for item in taken if item[1].person == person]
             physics += comparison.replayed(recordings, None, jobs)
             with_model += comparison.replayed(recordings, model.path, jobs)
