@@ -121,6 +121,27 @@ def test_only_what_is_new_or_unsettled_is_decoded_again(store, monkeypatch):
     assert_up_to_date(store)
 
 
+def test_a_boot_tag_that_comes_back_moves_no_older_step(store):
+    log, _ = store.open_log(STATUS)
+    year_ms = 365 * 86_400_000
+    for first, utc_ms in ((100, UTC_0_MS), (100 + 65_536, UTC_0_MS + year_ms)):
+        chunk = steplog.StepChunk(100, 1)
+        chunk.add_step(5_000, 1, 80, None)
+        records = [
+            (first, steplog.BOOT, steplog.encode_boot(0, 0, 0, "0.1.0", "m", "b")),
+            (first + 1, steplog.ANCHOR, steplog.encode_anchor(100, 0, utc_ms, 5, 0)),
+            (first + 2, steplog.STEPS, chunk.payload()),
+        ]
+        store.add_batch(log, records, first + 3)
+        derived.derive(store)
+        assert_up_to_date(store)
+    for _ in range(2):
+        begun = derived.load_stretches(store)["start_utc_ms"].tolist()
+        assert begun == [UTC_0_MS + 5_000, UTC_0_MS + year_ms + 5_000]
+        derived.drop(store)
+        derived.derive(store)
+
+
 def test_older_records_that_come_late_are_counted(store):
     log, _ = store.open_log(STATUS)
     records = random_log(5)

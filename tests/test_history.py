@@ -57,6 +57,18 @@ def test_between_two_anchors_the_drift_of_the_crystal_is_removed():
     assert step.utc_ms == pytest.approx(UTC_0_MS + 1_800_000, abs=10)
 
 
+def test_two_syncs_of_one_boot_may_lie_months_apart():
+    day_ms = 86_400_000
+    walked = [day * day_ms for day in (1, 10, 36, 150, 299)]
+    log = Log().boot().anchor(0, UTC_0_MS)
+    for uptime_ms in walked:
+        log.steps(uptime_ms)
+    # 10 ppm slow.
+    log.anchor(300 * day_ms, UTC_0_MS + 300 * day_ms + 259_200)
+    told = [step.utc_ms - UTC_0_MS for step in log.read().steps]
+    assert told == [uptime_ms + uptime_ms // 100_000 for uptime_ms in walked]
+
+
 def test_outside_the_anchors_the_nearest_one_counts():
     log = (
         Log().boot().steps(10_000).anchor(60_000, UTC_0_MS).anchor(120_000, UTC_0_MS + 60_000).steps(200_000)
@@ -86,6 +98,33 @@ def test_a_boot_without_anchor_is_bounded_by_its_neighbours():
     assert first.utc_ms is None
     assert (first.earliest_utc_ms, first.latest_utc_ms) == (UTC_0_MS + 120_000, UTC_0_MS + 940_000)
     assert (second.earliest_utc_ms, second.latest_utc_ms) == (UTC_0_MS + 150_000, UTC_0_MS + 970_000)
+
+
+def log_whose_tag_came_back(boot_records=True):
+    """Two boots of which the second, a year later, has the tag of the first; without their BOOT records if asked."""
+    found = []
+    for first, utc_ms in ((100, UTC_0_MS), (100 + 65_536, UTC_0_MS + 365 * 86_400_000)):
+        log = Log()
+        log.tag = 100
+        log.anchor(0, utc_ms).steps(5_000, 5_600)
+        if boot_records:
+            found.append((first, *Log().boot().records[0][1:]))
+        found += [(first + number, kind, payload) for number, kind, payload in log.records]
+    return found
+
+
+def test_a_boot_tag_that_comes_back_names_the_boot_of_its_own_time():
+    steps = read_log("device", 7, ListedRecords(log_whose_tag_came_back())).steps
+    year_ms = 365 * 86_400_000
+    assert [step.boot for step in steps] == [100, 100, 65_636, 65_636]
+    assert [step.utc_ms - UTC_0_MS for step in steps] == [5_000, 5_600, year_ms + 5_000, year_ms + 5_600]
+    assert list(stream_log("device", 7, ListedRecords(log_whose_tag_came_back()))) == steps
+
+
+def test_a_boot_without_its_record_has_the_number_that_its_tag_tells():
+    later = [record for record in log_whose_tag_came_back(boot_records=False) if record[0] > 65_536]
+    steps = read_log("device", 7, ListedRecords(later)).steps
+    assert [step.boot for step in steps] == [65_636, 65_636]
 
 
 def test_bounded_steps_count_on_a_day_only_if_both_bounds_lie_on_it():

@@ -30,7 +30,7 @@ from retrostep.stretches import NO_TIME, STRETCH, StretchBuilder
 from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, Wearer, Wearing
 
 # Raised when the same records would give other rows.
-VERSION = 1
+VERSION = 2
 _TABLES = """
 CREATE TABLE derivations (
     log INTEGER PRIMARY KEY REFERENCES logs (id),

@@ -12,8 +12,10 @@ anchors date the rest), then `read_records` goes through the records in order, s
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,10 +33,13 @@ _JUMP_MS = 5_000
 _DRIFT_PART = 1_000
 # Uptimes in the log are cs modulo 2^32.
 _WRAP_MS = 10 << 32
+_TAG = 0xFFFF
 _STABILITY_LEVELS = 6
 _CONFIDENCE_LEVELS = 7
 
 Record = tuple[int, int, bytes]
+
+_sequence_of = attrgetter("sequence")
 
 
 class LogRecords(Protocol):
@@ -149,7 +154,10 @@ class Step:
 
 @dataclass
 class Boot:
-    """One run of a device from reset to reset. first_sequence: of the first record of it that is there."""
+    """One run of a device from reset to reset.
+
+    sequence: of its BOOT record, found by the tag where that is gone. first_sequence: of its first record that is there.
+    """
 
     sequence: int
     first_sequence: int
@@ -189,9 +197,11 @@ class Boot:
         high = np.minimum(after, len(up) - 1)
         passed, told = up[high] - up[low], utc[high] - utc[low]
         since, left = uptime_ms - up[low], up[high] - uptime_ms
-        drifted = utc[low] + since * told // np.maximum(passed, 1)
         # More than any crystal drifts: a host's clock was set between the two. The nearer one counts.
         jumped = np.abs(told - passed) > _JUMP_MS + passed // _DRIFT_PART
+        # Only the drift is shared out: the product with all that was told exceeds 64 bits after a month.
+        drift = np.where(jumped, 0, told - passed)
+        drifted = utc[low] + since + since * drift // np.maximum(passed, 1)
         nearer = np.where(since < left, since + utc[low], utc[high] - left)
         return np.where(low == high, since + utc[low], np.where(jumped, nearer, drifted))
 
@@ -251,7 +261,8 @@ class Timeline:
 
     def __init__(self, records: LogRecords) -> None:
         self._records = records
-        self._boots: dict[int, Boot] = {}
+        # By tag, oldest first: a tag comes back after 65,536 records.
+        self._boots: dict[int, list[Boot]] = {}
         self.boots: list[Boot] = []
         for sequence, kind, payload in records.landmarks():
             try:
@@ -276,15 +287,18 @@ class Timeline:
         self._date()
 
     def _add(self, boot: Boot) -> Boot:
-        self._boots[boot.sequence & 0xFFFF] = boot
+        insort(self._boots.setdefault(boot.sequence & _TAG, []), boot, key=_sequence_of)
         self.boots.append(boot)
         return boot
 
     def boot_of(self, tag: int, sequence: int) -> Boot:
-        """The boot that the record `sequence` belongs to by its tag."""
-        boot = self._boots.get(tag)
+        """The boot that the record `sequence` belongs to by its tag: the last one with that tag that began before."""
+        boots = self._boots.get(tag, [])
+        before = bisect_right(boots, sequence, key=_sequence_of)
+        if before:
+            return boots[before - 1]
         # Its BOOT record is gone: pruned, damaged, or from before the first sync.
-        return boot if boot is not None else self._add(Boot(tag, sequence))
+        return self._add(Boot(sequence - (sequence - tag & _TAG), sequence))
 
     def _date(self) -> None:
         for boot in self.boots:
@@ -320,7 +334,7 @@ class Timeline:
             tag = steplog.boot_tag_of(payload)
         except steplog.UNPACK_ERRORS:
             return
-        if tag == boot.sequence & 0xFFFF and sequence >= boot.first_sequence:
+        if tag == boot.sequence & _TAG and sequence >= boot.first_sequence:
             boot.reached(last_cs * 10)
 
     def settled_before(self) -> int:
