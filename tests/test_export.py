@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -19,14 +20,15 @@ from firmware import steplog
 from retrostep.cli import app
 from retrostep.device_tree import device_root
 from retrostep.diary import fill
+from retrostep.errors import BAD_INPUT
 from retrostep.export.csvlog import import_csv
 from retrostep.export.errors import ExportError, ExportUnsuitable, ImportRefused
 from retrostep.export.formats import FORMATS, Export
 from retrostep.export.instants import from_text, to_text
 from retrostep.export.levels import COLUMNS
-from retrostep.export.output import opened
 from retrostep.export.selection import Selection, Source
 from retrostep.export.spans import stable_uuid
+from retrostep.outfile import OutputFailed, OutputRefused, check_target, opened
 from retrostep.store import Store
 from retrostep.sync import LogWentBack
 from retrostep.wearers import add_wearer, assign
@@ -565,11 +567,16 @@ def test_a_file_is_complete_or_not_there_at_all(tmp_path):
         file.write(b"half")
         raise ZeroDivisionError
     assert target.read_text() == "before"
+    target.chmod(0o640)
     with opened(target) as file:
         file.write(b"whole")
     assert target.read_text() == "whole"
+    assert target.stat().st_mode & 0o777 == 0o640
+    check_target(target, tmp_path / "new.csv", None)
     assert list(tmp_path.iterdir()) == [target]
-    with pytest.raises(ExportError, match="can't be written"), opened(tmp_path / "no" / "such.csv"):
+    with pytest.raises(OutputRefused, match="exists already"):
+        check_target(target, new=True)
+    with pytest.raises(OutputFailed, match="can't be written"), opened(tmp_path / "no" / "such.csv"):
         pass
 
 
@@ -730,3 +737,40 @@ def test_the_data_page_names_every_column(level):
             else name.replace(name.split("_")[0], "forward")
         )
         assert f"`{told}`" in page or f"`{name}`" in page, name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "DB", "--db", "DB"),
+        ("report", "--png", "DB", "--db", "DB"),
+        ("report", "--pdf", "LINK", "--db", "DB"),
+        ("export", "--db", "DB", "--out", "DB"),
+        ("evaluate", "FOLDER", "--json", "DB"),
+        ("evaluate", "FOLDER", "--markdown", "DB"),
+        ("evaluate", "FOLDER", "--page", "DB"),
+        ("train", "FOLDER", "--out", "DB"),
+        ("record", "DB", "--port", "none", "--subject", "a"),
+    ],
+)
+def test_no_command_writes_over_a_database(db, tmp_path, monkeypatch, arguments):
+    before = db.read_bytes()
+    link = tmp_path / "page.html"
+    link.symlink_to(db)
+    named = {"DB": str(db), "LINK": str(link), "FOLDER": str(tmp_path)}
+    with pytest.raises(OutputRefused, match="is a database and stays as it is"):
+        CliRunner().invoke(app, [named.get(word, word) for word in arguments], catch_exceptions=False)
+    assert db.read_bytes() == before
+    assert OutputRefused in BAD_INPUT
+
+
+def test_what_is_no_regular_file_is_written_to_and_not_replaced(db, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = ["export", "--db", str(db), "--out", str(pipe)]
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        CliRunner().invoke(app, command, catch_exceptions=False)
+        told, _ = reader.communicate(timeout=20)
+    assert told == exported(db)[0]
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [pipe, db]

@@ -1,15 +1,23 @@
 """Recordings: what is written can be read, what is unsound is refused, and transforms do what they say."""
 
+import asyncio
 import json
 import math
+import signal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from retrostep import cli
 from retrostep import recording as recordings
+from retrostep.commands import record as record_command
 from retrostep.device_tree import device_root
+from retrostep.link import LinkError, Mark, RawBlock
+from retrostep.outfile import OutputFailed, OutputRefused
+from retrostep.recorder import Capture, RecordingBroken
 from retrostep.recording import Recording, RecordingError, load, save
 from retrostep.walker import Walk
 
@@ -281,3 +289,80 @@ def test_real_recordings_load():
     assert len(paths) > 50
     for path in paths:
         assert load(path).duration_s > 0
+
+
+def taken(*messages, labels=("stand", "forward", "backward")):
+    capture = Capture(labels, 100.0)
+    for message in messages:
+        capture.take(message)
+    return capture
+
+
+def block(first, samples=100):
+    return RawBlock(first, bytes(12 * samples))
+
+
+@pytest.mark.parametrize(
+    ("messages", "names", "ends"),
+    [
+        ((block(0), Mark(100, 1), block(100), Mark(150, 1)), ["stand", "forward", "backward"], [1, 1.5, 2]),
+        ((Mark(0, 1), block(0), Mark(50, 1)), ["forward", "backward"], [0.5, 1]),
+        ((Mark(3, 1), block(7)), ["forward"], [1]),
+        ((block(0), Mark(50, 2)), ["stand", "backward"], [0.5, 1]),
+        ((block(0), Mark(50, 9), Mark(50, 1)), ["stand", "backward"], [0.5, 1]),
+    ],
+)
+def test_the_label_that_was_shown_is_the_one_that_is_saved(messages, names, ends):
+    capture = taken(*messages)
+    spans, found = capture.spans()
+    assert found.tolist() == names
+    assert spans[:, 1].tolist() == ends
+    assert capture.label == names[-1]
+
+
+class Cable:
+    """In place of the cable and the link: three blocks and a press come, then the recording ends."""
+
+    pulled: bool
+
+    def __init__(self, *arguments, on_raw=None):
+        self.on_raw = on_raw
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc_info):
+        pass
+
+    async def status(self):
+        return {"sample_period_ns": 10_000_000, "placement": "waist", "device_id": "abc", "firmware": "0.1.0"}
+
+    async def raw(self, on):
+        pass
+
+    async def listen(self):
+        for message in (block(0), Mark(100, 1), block(100), block(200)):
+            self.on_raw(message)
+        if self.pulled:
+            raise LinkError("abc was disconnected")
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize(("pulled", "says"), [(True, "was disconnected"), (False, "stopped by hand")])
+def test_a_recording_that_ends_early_is_saved_and_says_why(tmp_path, monkeypatch, pulled, says):
+    monkeypatch.setattr(Cable, "pulled", pulled, raising=False)
+    monkeypatch.setattr(record_command, "Link", Cable)
+    monkeypatch.setattr(record_command.cable, "CableTransport", Cable)
+    out = tmp_path / "walk.npz"
+    command = ["record", str(out), "--port", "x", "--subject", "a", "--labels", "forward,backward"]
+    with pytest.raises(RecordingBroken, match=rf"after 3.0 of 60 s: .*{says}.* is saved in"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    kept = load(out)
+    assert kept.duration_s == 3.0
+    assert kept.span_label.tolist() == ["forward", "backward"]
+    with pytest.raises(OutputRefused, match="exists already"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    command[1] = str(tmp_path / "no" / "walk.npz")
+    with pytest.raises(OutputFailed, match="can't be written"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)

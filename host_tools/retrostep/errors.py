@@ -10,6 +10,7 @@ from retrostep.flash import FlashFailed
 from retrostep.interpreter import InterpreterMissing
 from retrostep.link import LinkError
 from retrostep.logfiles import LogFilesError
+from retrostep.outfile import OutputFailed, OutputRefused
 from retrostep.recording import RecordingError
 from retrostep.replay import ReplayError
 from retrostep.store import StoreError
@@ -25,6 +26,7 @@ EXPECTED = (
     InterpreterMissing,
     LinkError,
     LogFilesError,
+    OutputFailed,
     RecordingError,
     ReplayError,
     StoreError,
@@ -34,6 +36,7 @@ BAD_INPUT = (
     ExportUnsuitable,
     ImportRefused,
     LogFilesError,
+    OutputRefused,
     PlanRefused,
     RecordingError,
     WearerUnknown,

@@ -1,8 +1,9 @@
 """Takes raw samples from a device into a recording, labelled by presses of its button.
 
-The labels given are walked through in order: the first holds from the start, every press goes on to the next one.
-The device counts and logs on meanwhile. Samples that the sensor lost end the recording there: what a walk looked like
-in a hole is not to be invented. The rate is the one the device has measured of its sensor by the end.
+The labels given are walked through in order: the first holds from the start, every press goes on to the next one, two
+quick ones to the one after it; a press before the first sample counts, too. The device counts and logs on meanwhile.
+Samples that the sensor lost end the recording there: what a walk looked like in a hole is not to be invented. The
+rate is the one the device has measured of its sensor by the end.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ class RecordingBroken(LinkError):
 
 @dataclass
 class Capture:
-    """What came in so far. broken_at: number of the sample before which some are missing."""
+    """What came in so far. broken_at: number of the sample before which some are missing.
+
+    rate_hz, status: as the device tells them, before its first sample.
+    """
 
     labels: Sequence[str]
-    rate_hz: float
+    rate_hz: float = 0.0
+    status: dict[str, Any] = field(default_factory=dict)
     blocks: list[np.ndarray] = field(default_factory=list)
-    marks: list[int] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     first_sample: int | None = None
     next_sample: int = 0
     broken_at: int | None = None
@@ -42,7 +47,7 @@ class Capture:
     def take(self, message: RawBlock | Mark) -> None:
         """A message of the device, in order of arrival."""
         if isinstance(message, Mark):
-            self.marks.append(message.next_sample)
+            self.marks.append(message)
             return
         if self.first_sample is None:
             self.first_sample = self.next_sample = message.first_sample
@@ -56,20 +61,25 @@ class Capture:
     @property
     def duration_s(self) -> float:
         """Length of what was taken."""
-        return (self.next_sample - (self.first_sample or 0)) / self.rate_hz
+        return 0.0 if self.first_sample is None else (self.next_sample - self.first_sample) / self.rate_hz
+
+    def _label_at(self, sample: int) -> str:
+        passed = sum(mark.presses for mark in self.marks if mark.next_sample <= sample)
+        return self.labels[min(passed, len(self.labels) - 1)]
 
     @property
     def label(self) -> str:
-        """The label that holds now."""
-        return self.labels[min(len(self.marks), len(self.labels) - 1)]
+        """The label that the next sample has."""
+        return self._label_at(self.next_sample)
 
     def spans(self) -> tuple[np.ndarray, np.ndarray]:
-        """(from, to) in s and the label of each part between two presses."""
-        begin = self.first_sample or 0
-        inside = [mark for mark in self.marks if begin < mark < self.next_sample]
-        edges = [0.0, *((mark - begin) / self.rate_hz for mark in inside), self.duration_s]
-        names = [self.labels[min(number, len(self.labels) - 1)] for number in range(len(edges) - 1)]
-        return np.array(list(pairwise(edges)), np.float32).reshape(-1, 2), np.array(names)
+        """(from, to) in s and the label of each part between presses."""
+        begin, end = self.first_sample or 0, self.next_sample
+        inside = {mark.next_sample for mark in self.marks if begin < mark.next_sample < end}
+        edges = sorted({begin, *inside, end})
+        times = [(edge - begin) / self.rate_hz for edge in edges]
+        names = [self._label_at(edge) for edge in edges[:-1]]
+        return np.array(list(pairwise(times)), np.float32).reshape(-1, 2), np.array(names)
 
     def recording(self, meta: dict[str, Any]) -> Recording:
         """The recording; `meta` is completed with what the format fixes. Raises RecordingBroken if nothing came."""
@@ -94,15 +104,22 @@ class Capture:
         )
 
 
+async def _end(listener: asyncio.Task[None]) -> None:
+    listener.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await listener
+
+
 async def record(
     make_link: Callable[[Callable[[RawBlock | Mark], None]], Link],
-    labels: Sequence[str],
+    capture: Capture,
     seconds: float,
     on_progress: Callable[[Capture], None] = lambda capture: None,
-) -> tuple[Capture, dict[str, Any]]:
-    """Record `seconds` (of the device's samples); returns the capture and the device's status. Raises LinkError.
+) -> None:
+    """Record `seconds` (of the device's samples) into the empty `capture`. Raises LinkError.
 
-    Ends early where samples are missing (Capture.broken_at) or when cancelled.
+    Ends early where samples are missing (Capture.broken_at) or when cancelled. However it ends, `capture` holds what
+    came until then.
     """
     received: list[RawBlock | Mark] = []
     link = make_link(received.append)
@@ -111,7 +128,7 @@ async def record(
         raise RecordingBroken(
             "the device has no working sensor: check its wiring, `retrostep status` shows its faults"
         )
-    capture = Capture(labels, 1e9 / status["sample_period_ns"])
+    capture.status, capture.rate_hz = status, 1e9 / status["sample_period_ns"]
     await link.raw(True)
     renewed_s = 0.0
     listener = asyncio.create_task(link.listen())
@@ -125,17 +142,16 @@ async def record(
                 await listener
             if capture.duration_s - renewed_s > RENEWAL_S:
                 renewed_s = capture.duration_s
-                listener.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await listener
+                await _end(listener)
                 await link.raw(True)
                 listener = asyncio.create_task(link.listen())
     finally:
-        listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listener
+        try:
+            await _end(listener)
+        finally:
+            while received:
+                capture.take(received.pop(0))
     await link.raw(False)
     # The longer the sensor runs, the better the device knows its clock. (A sensor that failed meanwhile has none.)
     period_ns = (await link.status())["sample_period_ns"]
     capture.rate_hz = 1e9 / (period_ns or status["sample_period_ns"])
-    return capture, status

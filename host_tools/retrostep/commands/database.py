@@ -17,6 +17,7 @@ from retrostep import derived
 from retrostep.commands.connection import JSON
 from retrostep.commands.reading import DB, day_named, derive_with_bar, zone_named
 from retrostep.exchange import export_lines, import_file
+from retrostep.outfile import check_target, opened
 from retrostep.periods import Calendar
 from retrostep.progress import waiting
 from retrostep.store import Store, StoreError, default_path
@@ -107,17 +108,10 @@ def _register_db(app: typer.Typer) -> None:
         to: Path = typer.Argument(..., help="New file: JSON Lines, one row each."), db: Path | None = DB
     ) -> None:
         """Write all that is kept for good as text (`retrostep export` is for steps and days)."""
-        if to.exists():
-            raise StoreError(f"{to} exists already: name a file that does not")
-        part = to.with_name(f"{to.name}.part")
-        with (
-            Store(db or default_path(), create=False) as store,
-            part.open("w", encoding="utf-8") as file,
-            waiting("writing"),
-        ):
+        check_target(to, new=True)
+        with Store(db or default_path(), create=False) as store, opened(to) as file, waiting("writing"):
             for line in export_lines(store):
-                file.write(line + "\n")
-        part.replace(to)
+                file.write(f"{line}\n".encode())
         print(f"{store.path} written to {to}")
 
     @app.command("import")

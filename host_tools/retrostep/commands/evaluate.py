@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from retrostep.outfile import check_target, write_file
 from retrostep.progress import bar_when_told
 
 EXIT_BAD_INPUT = 2
@@ -52,6 +53,7 @@ def evaluate(
     from retrostep import evaluation
     from retrostep.evaluation import console, document
 
+    check_target(as_json, markdown, page)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         columns = (TextColumn("replaying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -72,13 +74,13 @@ def evaluate(
     console.show(result, terminal if terminal.is_terminal else Console(width=FILE_COLUMNS))
     command = evaluation.command_line(sys.argv[1:])
     if as_json is not None:
-        as_json.write_text(json.dumps(document.as_json(result, command), indent=1) + "\n", encoding="utf-8")
+        write_file(as_json, json.dumps(document.as_json(result, command), indent=1) + "\n")
     if markdown is not None:
-        markdown.write_text(document.as_markdown(result, command), encoding="utf-8")
+        write_file(markdown, document.as_markdown(result, command))
     if page is not None:
         from retrostep.evaluation.page import as_page
 
-        page.write_text(as_page(result, command), encoding="utf-8")
+        write_file(page, as_page(result, command))
     for skipped in result.skipped:
         errors.print(f"skipped: {skipped}", style="red", markup=False)
     if result.skipped:

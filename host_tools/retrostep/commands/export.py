@@ -13,6 +13,7 @@ from rich.console import Console
 
 from retrostep.commands.reading import zone_named
 from retrostep.device_tree import use_device_code
+from retrostep.outfile import opened
 from retrostep.progress import progress, waiting
 from retrostep.store import StoreError, default_path
 
@@ -101,7 +102,6 @@ def export(
 
     Steps of unknown time are marked in csv, jsonl and parquet; the other formats leave them out, and say how many.
     """
-    from retrostep.export import output
     from retrostep.export.errors import ExportUnsuitable
     from retrostep.export.formats import Export
     from retrostep.export.selection import Selection, Source
@@ -134,7 +134,7 @@ def export(
             if cohort is not None:
                 files = wanted.write_cohort(source, cohort)
             else:
-                with output.opened(out) as file:
+                with opened(out) as file:
                     wanted.write(source, time.time_ns() // 1_000_000, file)
         told = Console(stderr=True, highlight=False, soft_wrap=True)
         if cohort is not None:

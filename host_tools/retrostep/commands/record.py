@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
 
 from retrostep import cable
-from retrostep.link import Link
+from retrostep.link import Link, LinkError
+from retrostep.outfile import check_target
 from retrostep.recorder import Capture, RecordingBroken, record
 from retrostep.recording import FRAMES, save
 
@@ -20,13 +20,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command("record")
     def record_command(
-        out: Path = typer.Argument(..., help="The .npz file to write."),
+        out: Path = typer.Argument(..., help="The .npz file to write: a new one."),
         port: str = typer.Option(..., "--port", "-p", help="Serial port of the device."),
         seconds: float = typer.Option(60.0, "--seconds", min=1.0, help="Seconds to record."),
         labels: str = typer.Option(
             "forward",
             "--labels",
-            help="What is done, in order, separated by commas; a press goes on to the next.",
+            help="What is done, in order, separated by commas; a press goes on to the next, two to the one after.",
         ),
         subject: str = typer.Option(..., "--subject", help="A code for the person, never a name."),
         source: str = typer.Option("own", "--source", help="One word for the session."),
@@ -48,21 +48,32 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("--labels is empty: expected words like forward,backward")
         if frame not in FRAMES:
             raise typer.BadParameter(f"--frame {frame!r}: expected one of {', '.join(FRAMES)}")
+        check_target(out, new=True)
         console = Console(stderr=True)
+        capture = Capture(names)
 
-        async def run() -> tuple[Capture, dict[str, Any]]:
+        async def run() -> None:
             async with cable.CableTransport(port) as transport:
                 with console.status("waiting for samples") as shown:
-                    return await record(
+                    await record(
                         lambda on_raw: Link(transport, on_raw=on_raw),
-                        names,
+                        capture,
                         seconds,
                         lambda capture: shown.update(
                             f"{capture.duration_s:.0f} of {seconds:.0f} s: {capture.label}"
                         ),
                     )
 
-        capture, status = asyncio.run(run())
+        ended: str | None = None
+        try:
+            asyncio.run(run())
+        except (LinkError, KeyboardInterrupt) as error:
+            if not capture.blocks:
+                raise
+            ended = str(error) or "it was stopped by hand"
+        if capture.broken_at is not None:
+            ended = "the sensor lost samples"
+        status = capture.status
         activity = names[0] if len(names) == 1 else "mixed"
         done = capture.recording(
             {
@@ -81,7 +92,8 @@ def register(app: typer.Typer) -> None:
         )
         save(done, out)
         print(f"{out}: {done.duration_s:.1f} s, {len(done.span_label)} parts: {', '.join(done.span_label)}")
-        if capture.broken_at is not None:
+        if ended is not None:
             raise RecordingBroken(
-                f"the sensor lost samples after {capture.duration_s:.1f} s; what came before is saved in {out}"
+                f"the recording ended after {capture.duration_s:.1f} of {seconds:.0f} s: {ended}. What came before "
+                f"is saved in {out}"
             )

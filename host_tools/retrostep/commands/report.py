@@ -12,8 +12,9 @@ from rich.console import Console
 
 from retrostep.commands.connection import JSON
 from retrostep.commands.reading import DB, WEARER, ZONE, day_named, derive_with_bar, zone_named
+from retrostep.outfile import check_target, write_file
 from retrostep.report.summary import Summary, summarize
-from retrostep.store import Store, StoreError, default_path
+from retrostep.store import Store, default_path
 from retrostep.training_plan import plans
 from retrostep.wearers import find_wearer
 
@@ -43,13 +44,6 @@ def _now_utc_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"the report can't be written: {error}") from error
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
 
@@ -74,20 +68,22 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter(
                 f"--since {since} comes after --until {until}: expected the other way round"
             )
+        if out is None and not (as_json or png or pdf):
+            out = DEFAULT_PAGE
+        check_target(out, png, pdf)
         summary = read_summary(db, wearer, zone, _now_utc_ms(), first, last)
         written = []
-        if out is not None or not (as_json or png or pdf):
+        if out is not None:
             from retrostep.report.page import as_page
 
-            out = out or DEFAULT_PAGE
-            _write(out, as_page(summary))
+            write_file(out, as_page(summary))
             written.append(out)
         if png or pdf:
-            from retrostep.report.pictures import write_pdf, write_png
+            from retrostep.report.pictures import as_pdf, as_png
 
-            for path, write in ((png, write_png), (pdf, write_pdf)):
+            for path, made_of in ((png, as_png), (pdf, as_pdf)):
                 if path is not None:
-                    write(summary, path)
+                    write_file(path, made_of(summary))
                     written.append(path)
         if as_json:
             print(json.dumps(summary.as_json()))

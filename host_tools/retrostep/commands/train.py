@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from retrostep import flash
+from retrostep.outfile import check_target
 
 EXIT_BAD_INPUT = 2
 # Where there is no terminal to ask, the widest table fits.
@@ -53,6 +54,7 @@ def train(
     # Heavy, and of no use to the other commands.
     from retrostep.training import comparison, modelfile, trainer
 
+    check_target(out)
     progress = Console(stderr=True, highlight=False)
     with _bad_input(), progress.status("reading recordings") as shown:
         made = trainer.train(folders, kind=kind, seed=seed, jobs=jobs, progress=shown.update)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 from retrostep.drawing import figure
@@ -76,25 +76,28 @@ def _sheet(made: Any, rows: list[list[Plot]], top_in: float) -> None:
     made.text(0.03, 0.1 / made.get_figheight(), _FOOT, fontsize=7, va="bottom")
 
 
-def write_png(summary: Summary, path: Path) -> None:
+def as_png(summary: Summary) -> bytes:
     """One tall picture."""
+    file = BytesIO()
     rows = _rows(plots(summary))
     height = _HEAD_IN + len(rows) * (HEIGHT_IN + _TITLE_IN) + 0.3
     with figure(_COLUMNS * WIDTH_IN, height, INK) as made:
         _head(made, summary)
         _sheet(made, rows, _HEAD_IN)
-        made.savefig(path, format="png", dpi=_PNG_DPI, facecolor="white")
+        made.savefig(file, format="png", dpi=_PNG_DPI, facecolor="white")
+    return file.getvalue()
 
 
-def write_pdf(summary: Summary, path: Path) -> None:
+def as_pdf(summary: Summary) -> bytes:
     """Some pages; the numbers are on the first."""
     from matplotlib.backends.backend_pdf import PdfPages
 
+    file = BytesIO()
     rows = _rows(plots(summary))
     sheets = [rows[index : index + _ROWS_A_PAGE] for index in range(0, len(rows), _ROWS_A_PAGE)] or [[]]
     height = _HEAD_IN + _ROWS_A_PAGE * (HEIGHT_IN + _TITLE_IN) + 0.9
     metadata = {"Title": _title(summary), "Creator": "Retrostep", "CreationDate": None}
-    with PdfPages(path, metadata=metadata) as pdf:
+    with PdfPages(file, metadata=metadata) as pdf:
         for number, sheet in enumerate(sheets):
             with figure(_COLUMNS * WIDTH_IN, height, INK) as made:
                 if number == 0:
@@ -103,3 +106,4 @@ def write_pdf(summary: Summary, path: Path) -> None:
                 if summary.tests and number == len(sheets) - 1:
                     made.text(0.03, 0.35 / height, reference.TEXT, fontsize=7, va="bottom", wrap=True)
                 pdf.savefig(made)
+    return file.getvalue()
