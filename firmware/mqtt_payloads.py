@@ -163,6 +163,8 @@ class Digest:
         self._counts = list(state["counts"])
         self._backward_ms = state["backward_ms"]
         self._begin_ms = self._end_ms = 0
+        # What is taken now is of a day before `_day`, which is over.
+        self._past = False
 
     def state(self):
         """What has to be kept for the next time, as JSON can hold it; true between two records."""
@@ -210,8 +212,9 @@ class Digest:
     def _turn_day(self, sequence, utc_ms):
         """Be at the day of `utc_ms`; the message of the day that is over by that, or None."""
         day, self._begin_ms, self._end_ms = self._day_of(utc_ms)
-        # A clock that was set back does not open a day again.
-        if self._day is not None and day <= self._day:
+        # A clock that was set back, or an older log, does not open a day again, nor count on a later one.
+        self._past = self._day is not None and day < self._day
+        if self._past or day == self._day:
             return None
         over = None if self._day is None else self._day_message(sequence)
         self._day = day
@@ -235,10 +238,10 @@ class Digest:
                     yield over
             direction = value & 3
             if kind == "step":
-                if utc_ms is not None:
+                if utc_ms is not None and not self._past:
                     self._counts[direction] += 1
                 continue
-            if utc_ms is not None and steplog.DIRECTIONS[direction] == "backward":
+            if utc_ms is not None and not self._past and steplog.DIRECTIONS[direction] == "backward":
                 self._backward_ms += duration * 100
             number += 1
             yield self._message(

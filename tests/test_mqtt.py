@@ -17,6 +17,7 @@ from retrostep.periods import days
 from retrostep.publishing import publish
 from retrostep.store import Store
 from retrostep.stretches import stretches_of
+from retrostep.wearers import add_wearer
 
 pytestmark = pytest.mark.services
 # paho leaves the socket of a handshake that failed to the garbage collector.
@@ -37,12 +38,12 @@ def at(server):
 class Walks:
     """A log that grows by bouts, events and the rest, in a database."""
 
-    def __init__(self, path):
+    def __init__(self, path, utc_ms=NOON_MS):
         self.path = path
         self._sequence = 0
         self._uptime_ms = 1000
         boot = steplog.encode_boot(0, 0, 0, "0.1.0", "physics-waist-1", "xiao_esp32s3")
-        anchor = steplog.encode_anchor(0, 1000, NOON_MS, 5, steplog.SOURCE_HOST)
+        anchor = steplog.encode_anchor(0, 1000, utc_ms, 5, steplog.SOURCE_HOST)
         self._add([(steplog.BOOT, boot), (steplog.ANCHOR, anchor)])
 
     def _add(self, records):
@@ -236,6 +237,53 @@ def test_mqtt_steps_without_a_date_are_told_as_bouts_and_count_on_no_day():
     assert topic.endswith("/bout")
     assert json.loads(text)["utc"] is None
     assert list(digest.today()) == []
+
+
+def chunk_at(at_ms, steps):
+    chunk = steplog.StepChunk(0, 1)
+    for number in range(steps):
+        chunk.add_step(at_ms + number * 500, 1, 90, None)
+    return chunk.payload()
+
+
+def test_mqtt_steps_of_a_day_that_is_over_do_not_count_on_a_later_one():
+    day_ms = 86_400_000
+    digest = mqtt_payloads.Digest(DEVICE, 1, lambda tag, sequence, ms: ms, mqtt_payloads.fixed_days(0))
+    for sequence, day in enumerate((20_001, 20_000, 20_001)):
+        assert list(digest.take(sequence, steplog.STEPS, chunk_at(day * day_ms + 1000, 7))) == []
+    ((_, text, _),) = digest.today()
+    assert json.loads(text)["backward"] == 14
+
+
+def test_mqtt_a_clock_that_was_years_ahead_opens_no_day(server, tmp_path):
+    ahead = Walks(tmp_path / "ahead.sqlite3", utc_ms=3_500_000_000_000)
+    ahead.bout()
+    with Subscriber(server.port) as listener:
+        ahead.publish(at(server))
+        listener.wait_for(lambda messages: messages[-1][1] == "offline")
+        (bout,) = listener.of("/bout")
+        assert bout["utc"] is None
+        assert listener.of("/day") == []
+
+
+@pytest.mark.parametrize(("zone", "number"), [("Australia/Brisbane", 2), ("UTC", 1)])
+def test_mqtt_days_are_those_of_the_wearers_zone(server, walks, zone, number):
+    for _ in range(3):
+        walks.bout()
+    with Store(walks.path) as store:
+        add_wearer(store, "Ada", zone)
+    with Subscriber(server.port) as listener:
+        walks.publish(at(server))
+        listener.wait_for(lambda messages: messages[-1][1] == "offline")
+        assert len({day["day"] for day in listener.of("/day")}) == number
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "7"])
+def test_mqtt_a_damaged_note_of_the_place_has_everything_go_out_again(server, walks, content):
+    walks.bout()
+    walks.path.with_name(walks.path.name + ".mqtt.json").write_text(content)
+    (published,) = walks.publish(at(server))
+    assert published.records == 3
 
 
 # What Home Assistant takes: units of a device class, and whether it may have a state class.

@@ -7,21 +7,25 @@ to. Should a run die between the broker's word and the file, the same messages g
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from retrostep.broker import Broker, BrokerSettings
 from retrostep.history import StoredRecords, Timeline
 from retrostep.periods import Calendar
 from retrostep.store import Store
+from retrostep.wearers import wearers
 
 from firmware import mqtt_payloads  # isort: skip
 
 # Sent together, and then the place is noted.
 PORTION_MESSAGES = 64
+_DAY_MS = 86_400_000
 
 Message = tuple[str, str, bool]
 
@@ -34,10 +38,11 @@ class Progress:
         self._known: dict[str, dict[str, Any]] = {}
         if self._path.exists():
             try:
-                self._known = json.loads(self._path.read_text())
+                found = json.loads(self._path.read_text())
             except ValueError:
-                # Everything goes out again, under the ids that it had.
-                self._known = {}
+                found = None
+            # Damaged: everything goes out again, under the ids that it had.
+            self._known = found if isinstance(found, dict) else {}
 
     def of(self, device_id: str, log_id: int) -> dict[str, Any] | None:
         """The state to go on from."""
@@ -77,15 +82,27 @@ def _day_of(zone: tzinfo | None) -> Callable[[int], tuple[str, int, int]]:
 
 
 def _digest(
-    store: Store, log: dict[str, Any], zone: tzinfo | None, progress: Progress
+    store: Store, log: dict[str, Any], zone: tzinfo | None, progress: Progress, now_utc_ms: int
 ) -> mqtt_payloads.Digest:
     timeline = Timeline(StoredRecords(store, log["id"]))
+    day_of = _day_of(zone)
+    latest_utc_ms = now_utc_ms + _DAY_MS
 
     def utc_of(boot_tag: int, sequence: int, uptime_ms: int) -> int | None:
-        return timeline.boot_of(boot_tag, sequence).utc_at(uptime_ms)
+        utc_ms = timeline.boot_of(boot_tag, sequence).utc_at(uptime_ms)
+        # A clock that was wrong by years must not open a day that keeps all real ones closed.
+        return None if utc_ms is None or utc_ms > latest_utc_ms else utc_ms
 
     state = progress.of(log["device_id"], log["log_id"])
-    return mqtt_payloads.Digest(log["device_id"], log["log_id"], utc_of, _day_of(zone), state)
+    return mqtt_payloads.Digest(log["device_id"], log["log_id"], utc_of, day_of, state)
+
+
+def zone_of(store: Store, device_id: str, now_utc_ms: int) -> tzinfo | None:
+    """The stored time zone of who wears the device now; None: none is stored, this computer's."""
+    for wearer in wearers(store):
+        if wearer.zone and wearer.wore(device_id, now_utc_ms):
+            return ZoneInfo(wearer.zone)
+    return None
 
 
 def _portions(
@@ -106,8 +123,13 @@ def _portions(
 def publish_device(
     store: Store, device: dict[str, Any], settings: BrokerSettings, zone: tzinfo | None = None
 ) -> Published:
-    """Publish what is new of one device (a row of Store.devices). Raises BrokerError, StoreError."""
+    """Publish what is new of one device (a row of Store.devices). zone: of its days, None: its wearer's.
+
+    Raises BrokerError, StoreError.
+    """
     device_id = device["id"]
+    now_utc_ms = round(time.time() * 1000)
+    zone = zone or zone_of(store, device_id, now_utc_ms)
     progress = Progress(store.path)
     records = messages = 0
     with Broker(
@@ -116,7 +138,7 @@ def publish_device(
         broker.deliver(list(mqtt_payloads.discovery(device_id, device["board"], device["firmware"])))
         digest = None
         for log in (log for log in store.logs() if log["device_id"] == device_id):
-            digest = _digest(store, log, zone, progress)
+            digest = _digest(store, log, zone, progress, now_utc_ms)
             for portion, count in _portions(store, log, digest):
                 broker.deliver(portion)
                 progress.note(device_id, digest.state())
