@@ -9,6 +9,7 @@ import time
 
 import pytest
 from bleak import BleakClient
+from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -642,6 +643,39 @@ def test_ble_assembler_drops_a_message_with_a_packet_missing():
     assert inbox.add(first) is None
     assert inbox.add(last) is None
     assert inbox.dropped == 1
+
+
+class Dropped:
+    """A client as bleak leaves it after a link was lost. failure: of every call."""
+
+    def __init__(self, failure):
+        self.failure = failure
+
+    @property
+    def services(self):
+        raise self.failure
+
+    async def connect(self):
+        pass
+
+    async def start_notify(self, characteristic, callback):
+        raise self.failure
+
+    async def disconnect(self):
+        raise self.failure
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [BleakError("Service Discovery has not been performed yet"), asyncio.TimeoutError(), OSError("gone")],
+)
+def test_ble_link_that_drops_before_a_request_is_told_as_lost(monkeypatch, failure):
+    monkeypatch.setattr(radio, "BleakClient", lambda *args, **options: Dropped(failure))
+    transport = radio.RadioTransport(BLEDevice("AA", "Retrostep", None))
+    with pytest.raises(LinkLost, match=f"took no request: {str(failure) or 'no answer'}"):
+        asyncio.run(transport.send(b"abc"))
+    with pytest.raises(LinkLost, match="lost while connecting"):
+        asyncio.run(transport.__aenter__())
 
 
 def test_ble_keeps_at_most_four_bonds_and_the_oldest_goes_first(tmp_path):

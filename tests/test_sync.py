@@ -1,9 +1,11 @@
 """The host's sync against the device's own session and journal, joined in one process."""
 
 import asyncio
+import struct
 from datetime import timezone
 
 import pytest
+from journal import encode_record
 
 from firmware import steplog, steplog_decoder
 from firmware.clock import Clock
@@ -21,6 +23,7 @@ from retrostep.stretches import stretches_of
 from retrostep.sync import LogWentBack, sync
 
 UTC_0_MS = 1_790_000_000_000
+STANDING_CLOCK = {"utc_ms": lambda: UTC_0_MS, "monotonic_ms": lambda: 0}
 
 
 class SteppedTicks:
@@ -126,7 +129,7 @@ def store(tmp_path):
 
 
 def run_sync(device, store, drop_after=None):
-    return asyncio.run(sync(Link(Joined(device.session, drop_after), utc_ms=lambda: UTC_0_MS), store))
+    return asyncio.run(sync(Link(Joined(device.session, drop_after), **STANDING_CLOCK), store))
 
 
 def synced_records(store):
@@ -178,12 +181,82 @@ def test_steps_flushed_while_a_batch_is_on_its_way_are_neither_lost_nor_skipped(
             await super()._deliver(message)
 
     device.walk(3_000)
-    asyncio.run(sync(Link(Busy(device.session), utc_ms=lambda: UTC_0_MS), store))
+    asyncio.run(sync(Link(Busy(device.session), **STANDING_CLOCK), store))
     there = [sequence for sequence, _, _ in synced_records(store)]
     assert there == list(range(1, len(there) + 1))
     assert device.logbook.journal.acknowledged == len(there) + 1
     run_sync(device, store)
     assert synced_records(store) == device_records(device)
+
+
+class Lying(Joined):
+    """Says that the next record is another than it is, or sends records with other numbers."""
+
+    def __init__(self, session, following=None, numbers=()):
+        super().__init__(session)
+        self._following = following
+        self._numbers = numbers
+
+    async def _deliver(self, message):
+        if message[0] == protocol.RECORDS and self._numbers:
+            sent = b"".join(encode_record(number, steplog.CRASH, b"x") for number in self._numbers)
+            message = protocol.message(protocol.RECORDS, message[1], sent)
+            self._bytes = len(sent)
+        elif message[0] == protocol.END:
+            following, more, sent = struct.unpack("<IBI", message[2:])
+            end = self._following or following, more, self._bytes if self._numbers else sent
+            message = protocol.message(protocol.END, message[1], struct.pack("<IBI", *end))
+        await super()._deliver(message)
+
+
+@pytest.mark.parametrize(
+    ("lie", "says"),
+    [
+        ({"following": 0xFFFF_FFFF}, "record 4294967295 is the next, expected 3 to 4"),
+        ({"following": 2}, "record 2 is the next, expected 3 to 4"),
+        ({"numbers": [5_000]}, "sent record 5000, expected one from 3 up to 3"),
+        ({"numbers": [1]}, "sent record 1, expected"),
+        ({"numbers": [3, 3]}, "sent record 3, expected one from 4"),
+    ],
+)
+def test_records_that_cannot_be_there_are_refused_and_none_is_stored(device, store, lie, says):
+    run_sync(device, store)
+    kept = synced_records(store), store.logs()
+    assert store.logs()[0]["next_sequence"] == 3
+    with pytest.raises(LinkError, match=says):
+        asyncio.run(sync(Link(Lying(device.session, **lie), **STANDING_CLOCK), store))
+    assert (synced_records(store), store.logs()) == kept
+    run_sync(device, store)
+    assert synced_records(store) == device_records(device)
+
+
+def clocks(device, steps_ms):
+    """A link whose computer has a wall clock that is set by `steps_ms` at its n-th look; a round trip takes 10 ms."""
+    now_ms = 0
+    looks = 0
+    set_by_ms = 0
+
+    def monotonic_ms():
+        nonlocal now_ms
+        now_ms += 5
+        return now_ms
+
+    def utc_ms():
+        nonlocal looks, set_by_ms
+        looks += 1
+        set_by_ms += steps_ms.get(looks, 0)
+        return UTC_0_MS + now_ms + set_by_ms
+
+    return Link(Joined(device.session), utc_ms=utc_ms, monotonic_ms=monotonic_ms)
+
+
+@pytest.mark.parametrize("step_ms", [-2_000, 2_000])
+def test_a_clock_that_is_set_while_clocks_are_compared_spoils_only_that_reading(device, step_ms):
+    reading = asyncio.run(clocks(device, {4: step_ms}).read_clock())
+    assert reading.uncertainty_ms == 3
+    assert reading.utc_ms - UTC_0_MS < 60
+    with pytest.raises(LinkError, match="clock was set"):
+        asyncio.run(clocks(device, dict.fromkeys(range(2, 11, 2), step_ms)).read_clock())
 
 
 @pytest.mark.parametrize("lost", range(4))
@@ -201,7 +274,7 @@ def test_a_message_that_is_lost_on_the_line_is_asked_for_again(device, store, lo
             await super()._deliver(message)
 
     device.walk(3_000)
-    asyncio.run(sync(Link(Lossy(device.session), utc_ms=lambda: UTC_0_MS), store))
+    asyncio.run(sync(Link(Lossy(device.session), **STANDING_CLOCK), store))
     assert synced_records(store) == device_records(device)
 
 

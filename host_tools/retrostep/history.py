@@ -156,7 +156,7 @@ class Step:
 class Boot:
     """One run of a device from reset to reset.
 
-    sequence: of its BOOT record, found by the tag where that is gone. first_sequence: of its first record that is there.
+    sequence: of its BOOT record, by the tag where that is gone. first_sequence: of its first record that is there.
     """
 
     sequence: int

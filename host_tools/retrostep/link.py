@@ -33,6 +33,8 @@ ANSWER_TIMEOUT_S = 3.0
 TRIES = 3
 BUSY_PAUSE_S = 0.3
 CLOCK_TRIES = 5
+# More than what two clocks of this computer differ by in a round trip unless one was set.
+CLOCK_SET_MS = 20
 # Status fields that no sync can do without.
 _ALWAYS_TOLD = (
     "device_id",
@@ -121,11 +123,24 @@ class Mark:
 
 @dataclass(frozen=True)
 class Batch:
-    """Whole records as they lie in the log, the sequence behind them, and whether there is more."""
+    """Whole records as they lie in the log, numbered in [first, following), and whether there is more."""
 
+    first: int
     data: bytes
     following: int
     more: bool
+
+    def records(self) -> Iterator[tuple[int, int, bytes]]:
+        """(sequence, kind, payload) of each record. Raises LinkError on damage, or on a number that can't be here."""
+        expected = self.first
+        for sequence, kind, payload in split_records(self.data):
+            if not expected <= sequence < self.following:
+                raise LinkError(
+                    f"the device sent record {sequence}, expected one from {expected} up to {self.following - 1}: "
+                    "nothing of this batch was stored; restart the device and sync again"
+                )
+            expected = sequence + 1
+            yield sequence, kind, payload
 
 
 @dataclass(frozen=True)
@@ -233,11 +248,13 @@ class Link:
         on_live: Callable[[LiveStep | LiveCue], None] | None = None,
         on_raw: Callable[[RawBlock | Mark], None] | None = None,
         utc_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> None:
         self._transport = transport
         self.on_live = on_live
         self._on_raw = on_raw
         self._utc_ms = utc_ms
+        self._monotonic_ms = monotonic_ms
         self._tag = 0
 
     async def _request(self, opcode: int, body: bytes) -> int:
@@ -348,12 +365,15 @@ class Link:
             )
         return status
 
-    async def batches(self, first_sequence: int, limit_bytes: int) -> AsyncIterator[Batch]:
+    async def batches(
+        self, first_sequence: int, limit_bytes: int, next_sequence: int
+    ) -> AsyncIterator[Batch]:
         """The log from `first_sequence` on, to its end; a batch has at most `limit_bytes`. Raises LinkError.
 
         The device sends the next batches while the caller is busy with one: as many as were asked for at once.
+        next_sequence: of the status, which is asked again where a batch ends beyond it.
         """
-        batch = Batch(b"", first_sequence, True)
+        batch = Batch(first_sequence, b"", first_sequence, True)
         failure: LinkError | None = None
         tag, due, tries = None, 0, TRIES
         while batch.more:
@@ -385,11 +405,20 @@ class Link:
                 raise LinkError(
                     f"the device stays at record {batch.following}: it says there is more and sends none; restart it"
                 )
-            batch = Batch(data, following, bool(more))
+            if following > next_sequence:
+                # Batches that are on their way are not waited for.
+                tag, due, next_sequence = None, 0, (await self.status())["next_sequence"]
+            if not batch.following <= following <= next_sequence:
+                raise LinkError(
+                    f"the device says that record {following} is the next, expected {batch.following} to "
+                    f"{next_sequence}: nothing of this batch was stored; restart the device and sync again"
+                )
+            batch = Batch(batch.following, data, following, bool(more))
             tries = TRIES
-            due -= 1
-            if more and not due:
-                tag, due = await self._ask_for_batches(following, limit_bytes)
+            if tag is not None:
+                due -= 1
+                if more and not due:
+                    tag, due = await self._ask_for_batches(following, limit_bytes)
             yield batch
 
     async def _ask_for_batches(self, first_sequence: int, limit_bytes: int) -> tuple[int, int]:
@@ -412,20 +441,29 @@ class Link:
             return protocol.unpack("<I", body)[0]
 
     async def read_clock(self) -> ClockReading:
-        """Compare clocks a few times and keep the reading with the shortest round trip. Raises LinkError."""
+        """Compare clocks a few times and keep the reading with the shortest round trip. Raises LinkError.
+
+        Readings during which this computer's clock was set do not count.
+        """
         best: ClockReading | None = None
         for _ in range(CLOCK_TRIES):
-            before = self._utc_ms()
+            began, before = self._monotonic_ms(), self._utc_ms()
             body = await self._ask(protocol.CLOCK)
-            after = self._utc_ms()
+            after, round_trip = self._utc_ms(), self._monotonic_ms() - began
             with _reading():
                 low, high = protocol.unpack("<IH", body)
+            if abs(after - before - round_trip) > CLOCK_SET_MS:
+                continue
             reading = ClockReading(
-                protocol.join_u48(low, high), (before + after) // 2, (after - before + 1) // 2
+                protocol.join_u48(low, high), before + round_trip // 2, (round_trip + 1) // 2
             )
             if best is None or reading.uncertainty_ms < best.uncertainty_ms:
                 best = reading
-        assert best is not None
+        if best is None:
+            raise LinkError(
+                "this computer's clock was set while the device's was read, each of "
+                f"{CLOCK_TRIES} times: expected a clock that runs evenly; wait until it is set and sync again"
+            )
         return best
 
     async def anchor(self, reading: ClockReading) -> None:

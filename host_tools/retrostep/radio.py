@@ -31,6 +31,8 @@ SCAN_S = 8.0
 CONNECT_S = 20.0
 # Larger than any message of a device: RECORDS of eight packets.
 MAX_ANSWER_BYTES = 8192
+# In Python 3.10 a timeout is no OSError.
+_FAILURES = (BleakError, OSError, asyncio.TimeoutError)
 HOLD = "hold its button for 3 s until it buzzes (short, short, long); it can be reached for 60 s then"
 
 
@@ -74,7 +76,7 @@ async def scan(seconds: float = SCAN_S, backend: Backend = Backend()) -> list[Fo
         async with BleakScanner(service_uuids=[packets.SERVICE], backend=backend.scanner) as scanner:
             await asyncio.sleep(seconds)
             heard = list(scanner.discovered_devices_and_advertisement_data.values())
-    except (BleakError, OSError) as error:
+    except _FAILURES as error:
         raise _unusable(error) from error
     found = [Found(device.address, device.name or packets.NAME, ad.rssi, device) for device, ad in heard]
     return sorted(found, key=lambda one: -one.rssi_dbm)
@@ -90,7 +92,7 @@ async def find(address: str | None, seconds: float = SCAN_S, backend: Backend = 
         device = await BleakScanner.find_device_by_filter(
             wanted, timeout=seconds, service_uuids=[packets.SERVICE], **_scanner_of(backend)
         )
-    except (BleakError, OSError) as error:
+    except _FAILURES as error:
         raise _unusable(error) from error
     if device is None:
         which = f"no Retrostep at {address}" if address else "no Retrostep"
@@ -130,9 +132,9 @@ class RadioTransport:
     async def __aenter__(self) -> RadioTransport:
         try:
             await self._connect()
-        except (BleakError, OSError, asyncio.TimeoutError) as error:
+        except _FAILURES as error:
             raise LinkLost(
-                f"{self.name} did not accept a connection: {error or 'no answer'}. If it was paired with this "
+                f"{self.name} did not accept a connection: {str(error) or 'no answer'}. If it was paired with this "
                 "computer before, one side may have lost the bond: remove it here (in the system's Bluetooth "
                 f"settings) and pair again; {HOLD}"
             ) from error
@@ -143,16 +145,18 @@ class RadioTransport:
         except LinkError:
             await self._leave()
             raise
-        except (BleakError, OSError) as error:
+        except _FAILURES as error:
             await self._leave()
-            raise LinkLost(f"{self.name} was lost while connecting: {error}; try again") from error
+            raise LinkLost(
+                f"{self.name} was lost while connecting: {str(error) or 'no answer'}; try again"
+            ) from error
         self._entered = True
         return self
 
     async def _connect(self) -> None:
         try:
             await self._client.connect()
-        except (BleakError, OSError, asyncio.TimeoutError):
+        except _FAILURES:
             if not self._pair:
                 raise
             # A bond that the device has lost is in the way of a new one.
@@ -169,28 +173,28 @@ class RadioTransport:
 
     async def _leave(self) -> None:
         # It may be gone already.
-        with contextlib.suppress(BleakError, OSError):
+        with contextlib.suppress(*_FAILURES):
             await self._client.disconnect()
 
     async def forget(self) -> None:
         """Remove this computer's side of the bond. Raises PairingFailed where the system does not let programs."""
         try:
             await self._client.unpair()
-        except (BleakError, OSError, NotImplementedError) as error:
+        except (*_FAILURES, NotImplementedError) as error:
             raise PairingFailed(
-                f"this computer still knows {self.name}: {error or 'not possible here'}; remove it in the "
+                f"this computer still knows {self.name}: {str(error) or 'not possible here'}; remove it in the "
                 "system's Bluetooth settings"
             ) from error
 
     async def _bond(self) -> None:
         try:
             await self._client.pair()
-        except (BleakError, OSError, asyncio.TimeoutError, NotImplementedError) as error:
+        except (*_FAILURES, NotImplementedError) as error:
             # This side may have kept a key that the device did not.
             with contextlib.suppress(LinkError):
                 await self.forget()
             raise PairingFailed(
-                f"{self.name} was not paired: {error or 'no answer'}. Pairing works only in the minute after a "
+                f"{self.name} was not paired: {str(error) or 'no answer'}. Pairing works only in the minute after a "
                 f"hold of the button, and one hold pairs one computer: {HOLD}"
             ) from error
 
@@ -206,15 +210,17 @@ class RadioTransport:
 
     async def send(self, message: bytes) -> None:
         """Send one message. Raises LinkLost."""
-        request = self._client.services.get_characteristic(packets.REQUEST)
-        if request is None:
-            raise LinkLost(f"{self.name} has no Retrostep service: update its firmware")
         try:
+            # Also what the client knows of a link that was lost raises.
+            request = self._client.services.get_characteristic(packets.REQUEST)
+            if request is None:
+                raise LinkLost(f"{self.name} has no Retrostep service: update its firmware")
             for packet in packets.split_message(message, request.max_write_without_response_size):
                 await self._client.write_gatt_char(request, packet, response=True)
-        except (BleakError, OSError) as error:
+        except _FAILURES as error:
             raise LinkLost(
-                f"{self.name} took no request: {error}. If this computer is not paired with it, run `retrostep pair`"
+                f"{self.name} took no request: {str(error) or 'no answer'}. If this computer is not paired with it, "
+                "run `retrostep pair`"
             ) from error
 
     async def receive(self) -> bytes:

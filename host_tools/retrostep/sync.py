@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from retrostep.link import Link, LinkError, split_records
+from retrostep.link import Link, LinkError
 from retrostep.store import IMPORTED_SEQUENCE, Store
 
 BATCH_BYTES = 16_384
@@ -60,8 +60,8 @@ async def sync(
     begin = max(cursor, status["oldest_sequence"])
     missing = begin - max(cursor, FIRST_SEQUENCE)
     added = payload_bytes = 0
-    async for batch in link.batches(cursor, BATCH_BYTES):
-        added += store.add_batch(log, split_records(batch.data), batch.following)
+    async for batch in link.batches(cursor, BATCH_BYTES, total):
+        added += store.add_batch(log, batch.records(), batch.following)
         payload_bytes += len(batch.data)
         cursor = batch.following
         if batch.more:
