@@ -117,6 +117,15 @@ def test_an_empty_device_is_flashed_by_mpremote(tmp_path):
     )
 
 
+def test_folders_that_an_installation_left_in_the_root_are_nothing_to_go_back_to(tmp_path):
+    (tmp_path / "rest.py").write_text("")
+    image = tmp_path / "tidied.img"
+    flash_image.create(image, [(tmp_path / "rest.py", "/firmware/boards/rest.py")])
+    with VirtualBoard(image, speed=1.0, heap="600k") as board:
+        assert flash.flash(board.port, libraries=False, sources=True).slot == "a"
+    assert flash_image.read(image, "/slots") == b"a a 0"
+
+
 @pytest.fixture
 def mip_index(tmp_path):
     """An index as mip fetches from, on this computer, with a package `aioble`."""

@@ -153,6 +153,15 @@ for folder in ("/firmware", "/lib"):
             os.remove(path)
 """
 )
+# Its folders stay when its files are tidied away.
+_ROOT_APPLICATION = """
+import json, os
+try:
+    files = os.listdir("/firmware")
+except OSError:
+    files = []
+print(json.dumps("app.py" in files or "app.mpy" in files))
+"""
 _RENAME = """
 import os
 os.rename({new!r}, {path!r})
@@ -425,4 +434,4 @@ def flash(
 
 def _has_root_application(port: str) -> bool:
     """Is there an application in the root to go back to?"""
-    return bool(_ask(port, "import os, json\nprint(json.dumps('firmware' in os.listdir('/')))", "resume"))
+    return bool(_ask(port, _ROOT_APPLICATION, "resume"))
