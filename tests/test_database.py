@@ -272,6 +272,10 @@ def test_a_record_that_differs_is_refused_and_nothing_is_imported(tmp_path):
         ('HEADER\n{"table": "devices", "id": "x"}\n', "line 2: .*found devices: id"),
         ('HEADER\n{"table": "records", "log": 1, "sequence": 1, "kind": 1, "payload": "zz"}\n', "line 2"),
         ("HEADER\n[]\n", "line 2"),
+        (
+            f'HEADER\n{{"table": "records", "log": {1 << 64}, "sequence": 1, "kind": 1, "payload": ""}}\n',
+            "line 2",
+        ),
     ],
 )
 def test_a_file_that_is_no_export_is_refused_by_line(tmp_path, text, says):

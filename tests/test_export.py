@@ -21,6 +21,7 @@ from retrostep.cli import app
 from retrostep.device_tree import device_root
 from retrostep.diary import fill
 from retrostep.errors import BAD_INPUT
+from retrostep.export import csvlog
 from retrostep.export.csvlog import import_csv
 from retrostep.export.errors import ExportError, ExportUnsuitable, ImportRefused
 from retrostep.export.formats import FORMATS, Export
@@ -516,6 +517,20 @@ GOOD = "anna,abc,77,1,1000,2026-06-01T08:00:01.000Z,exact,,,backward,0.8571,"
         (GOOD.replace("exact", "unknown"), "line 2: time_quality is unknown"),
         (GOOD.replace("0.8571", "0.5"), "line 2: the step would come back as"),
         (GOOD.replace("1000", "1003"), "line 2: the step would come back as"),
+        (
+            GOOD.replace("77", "9" * 20),
+            "line 2, log: '99999999999999999999', expected a whole number below 2^48",
+        ),
+        (GOOD.replace("1000", str(1 << 48)), "line 2, uptime_ms"),
+        (
+            GOOD.replace("2026", "1969"),
+            "line 2, time: '1969-06-01T08:00:01.000Z', expected a time since 1970",
+        ),
+        (
+            GOOD.replace(",2026-06-01T08:00:01.000Z,exact,", ",,bounded,1970-01-01T00:00:00.500Z"),
+            "line 2, earliest",
+        ),
+        (GOOD.replace("anna", "  "), "line 2, wearer: '  ', expected a name or nothing"),
         (GOOD + ",1", "line 2: 13 columns, expected 12"),
     ],
 )
@@ -542,6 +557,58 @@ def test_a_log_is_imported_once_and_never_mixed_with_a_device(db, tmp_path):
     with pytest.raises(ImportRefused, match=r"is in .* already"):
         import_csv(file, db)
     assert len(rows_of(exported(db, level="steps")[0])) == 19
+
+
+def old_csv(tmp_path, wearer):
+    """The exported steps of device abc on 2026-06-01, in an older log than 77 of `wearer`."""
+    old, file = tmp_path / "old.sqlite3", tmp_path / "old.csv"
+    store_log(old, Log().boot().anchor(0, UTC_0_MS).walk(1_000, 10, 1), log_id=1)
+    if wearer is not None:
+        with Store(old) as store:
+            add_wearer(store, wearer)
+    file.write_bytes(exported(old, level="steps")[0])
+    return file
+
+
+def steps_by_wearer(path):
+    found = {}
+    for row in rows_of(exported(path, level="steps")[0]):
+        found[row["wearer"], row["log"]] = found.get((row["wearer"], row["log"]), 0) + 1
+    return found
+
+
+def test_an_import_takes_no_device_away_from_its_wearer(tmp_path):
+    new = tmp_path / "new.sqlite3"
+    store_log(new, Log().boot().anchor(0, UTC_0_MS + 100 * DAY_MS).walk(1_000, 50, 1))
+    with Store(new) as store:
+        add_wearer(store, "anna")
+        assign(store, "anna", "abc", since_utc_ms=UTC_0_MS + 5_000)
+    import_csv(old_csv(tmp_path, "ben"), new)
+    # Ben's from the first step in the file to where anna has it: steps at 1, 1.5 ... 4.5 s.
+    assert steps_by_wearer(new) == {("anna", "77"): 50, ("ben", "1"): 8, ("anna", "1"): 2}
+
+
+def test_what_was_the_only_wearers_stays_theirs_when_an_import_brings_another(tmp_path):
+    new = tmp_path / "new.sqlite3"
+    store_log(new, Log().boot().anchor(0, UTC_0_MS + 100 * DAY_MS).walk(1_000, 50, 1))
+    store_log(new, Log().boot().anchor(0, UTC_0_MS).walk(1_000, 20, 1), device_id="other")
+    with Store(new) as store:
+        add_wearer(store, "anna")
+    import_csv(old_csv(tmp_path, "ben"), new)
+    assert steps_by_wearer(new) == {("anna", "77"): 70, ("anna", "1"): 10}
+
+
+def test_wearers_that_cannot_be_assigned_leave_no_steps_behind(tmp_path, monkeypatch):
+    def failing(*arguments):
+        raise ImportRefused("no")
+
+    file, new = old_csv(tmp_path, "ben"), tmp_path / "new.sqlite3"
+    with monkeypatch.context() as broken:
+        broken.setattr(csvlog, "_assign_wearers", failing)
+        with pytest.raises(ImportRefused):
+            import_csv(file, new)
+    import_csv(file, new)
+    assert steps_by_wearer(new) == {("ben", "1"): 10}
 
 
 def test_a_device_is_not_synced_into_its_imported_log(tmp_path):

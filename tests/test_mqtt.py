@@ -410,6 +410,14 @@ def test_mqtt_setup_takes_the_password_from_a_pipe_and_the_command_publishes(
     assert "no broker answers" in capsys.readouterr().err
 
 
+def test_a_broker_of_an_impossible_name_is_told_as_such():
+    with (
+        pytest.raises(BrokerError, match=r"name 'a\.\.b' is no host name.*expected one like"),
+        Broker(BrokerSettings("a..b", tls=False), "x", "x/availability"),
+    ):
+        pass
+
+
 def test_mqtt_a_port_without_a_broker_is_told_with_what_to_do(walks):
     with pytest.raises(BrokerError, match=r"no broker answers at 127\.0\.0\.1"):
         walks.publish(BrokerSettings("127.0.0.1", free_port(), tls=False))

@@ -151,6 +151,11 @@ class Broker:
             raise BrokerError(
                 f"{where} does not speak TLS as expected ({error.reason}): is its port for TLS {TLS_PORT}?"
             ) from error
+        except ValueError as error:
+            raise BrokerError(
+                f"the broker's name {self._settings.host!r} is no host name ({error}): expected one like "
+                "broker.example.org, or an address; run `retrostep mqtt setup` again"
+            ) from error
         except OSError as error:
             raise BrokerError(
                 f"no broker answers at {where} ({error}): is it running, and are host and port right? What was not "

@@ -123,7 +123,7 @@ def _fill(path: Path, lines: Iterable[str], source: Path) -> None:
                     row["payload"] = bytes.fromhex(row["payload"])
                 names, marks = ", ".join(row), ", ".join("?" * len(row))
                 db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))
-            except (ValueError, KeyError, TypeError, AttributeError, sqlite3.Error) as error:
+            except (ValueError, OverflowError, KeyError, TypeError, AttributeError, sqlite3.Error) as error:
                 raise StoreError(
                     f"{source}, line {number}: {error}. Nothing was imported; expected what `retrostep db export` "
                     "wrote"

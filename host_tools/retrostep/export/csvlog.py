@@ -12,6 +12,7 @@ A log is imported whole and once, never merged with records of a device: it has 
 from __future__ import annotations
 
 import csv
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
@@ -27,7 +28,7 @@ from retrostep.export.levels import BOUNDED, EXACT, STEP_COLUMNS, UNKNOWN, Colum
 from retrostep.export.tables import plain
 from retrostep.history import Boot, StoredRecords, stream_log
 from retrostep.store import IMPORTED_SEQUENCE, Store
-from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, add_wearer, assign, wearers
+from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, Wearing, wearers
 
 use_device_code()
 
@@ -35,6 +36,8 @@ from firmware import steplog  # noqa: E402
 
 IMPORTED = "imported"
 _HEADER = [name for name, _ in STEP_COLUMNS]
+# A device's numbers and uptimes are smaller.
+_NUMBERS = 1 << 48
 # So many steps are looked at together when anchors are set.
 _PORTION_STEPS = 5_000
 
@@ -67,15 +70,24 @@ class Imported:
     logs: int
 
 
+def _name(text: str) -> str | None:
+    if text and not text.strip():
+        raise ValueError
+    return text or None
+
+
 def _number(text: str) -> int:
     value = int(text)
-    if value < 0 or str(value) != text:
+    if not 0 <= value < _NUMBERS or str(value) != text:
         raise ValueError
     return value
 
 
 def _time(text: str) -> int | None:
-    return from_text(text) if text else None
+    utc_ms = from_text(text) if text else None
+    if utc_ms is not None and utc_ms < 0:
+        raise ValueError
+    return utc_ms
 
 
 def _quality(text: str) -> str:
@@ -101,15 +113,15 @@ def _score(text: str) -> int | None:
 
 
 _READERS: tuple[tuple[Callable[[str], object], str], ...] = (
-    (lambda text: text or None, "a name or nothing"),
+    (_name, "a name or nothing"),
     (str, "a device's name"),
-    (_number, "a whole number"),
-    (_number, "a whole number"),
-    (_number, "a whole number"),
-    (_time, "a time like 2026-06-01T10:00:00.123Z or nothing"),
+    (_number, "a whole number below 2^48"),
+    (_number, "a whole number below 2^48"),
+    (_number, "a whole number below 2^48"),
+    (_time, "a time since 1970, like 2026-06-01T10:00:00.123Z, or nothing"),
     (_quality, f"{EXACT}, {BOUNDED} or {UNKNOWN}"),
-    (_time, "a time or nothing"),
-    (_time, "a time or nothing"),
+    (_time, "a time since 1970 or nothing"),
+    (_time, "a time since 1970 or nothing"),
     (steplog.DIRECTIONS.index, ", ".join(steplog.DIRECTIONS)),
     (_percent, "a number from 0 to 1"),
     (_score, "a number from 0 to 100 or nothing"),
@@ -154,6 +166,11 @@ def _checked(path: Path, line: int, cells: list[str]) -> _Row:
     if (row.utc_ms is not None) != (row.quality == EXACT):
         raise ImportRefused(
             f"{path}, line {line}: time_quality is {row.quality}, which does not fit its time"
+        )
+    if row.earliest_utc_ms is not None and row.earliest_utc_ms < row.uptime_ms:
+        raise ImportRefused(
+            f"{path}, line {line}, earliest: {row.uptime_ms} ms before it, when the boot began, it was before 1970; "
+            "expected a time since 1970"
         )
     return row
 
@@ -307,40 +324,85 @@ def _verify(store: Store, log: int, rows: Iterable[_Row], path: Path, device_id:
             )
 
 
+@dataclass
+class _Run:
+    """Dated steps on end of one wearer (None: nobody), in order of time."""
+
+    wearer: str | None
+    first_utc_ms: int
+    last_utc_ms: int
+
+    def takes(self, row: _Row, utc_ms: int) -> bool:
+        """Does a step go on with it? If so, it is its last step now."""
+        if row.wearer != self.wearer or utc_ms < self.last_utc_ms:
+            return False
+        self.last_utc_ms = utc_ms
+        return True
+
+
+def _spans(runs: list[_Run], known: bool) -> Iterator[tuple[str, int, int]]:
+    """(wearer, since, until): each run lasts until the next one, those of a device new here from ever for good."""
+    ordered = sorted(runs, key=lambda run: run.first_utc_ms)
+    end = max((run.last_utc_ms + 1 for run in runs), default=0) if known else NEVER_UTC_MS
+    for at, run in enumerate(ordered):
+        since = run.first_utc_ms if known or at else EVER_UTC_MS
+        until = ordered[at + 1].first_utc_ms if at + 1 < len(ordered) else end
+        if run.wearer is not None and since < until:
+            yield run.wearer, since, until
+
+
+def _free(since_utc_ms: int, until_utc_ms: int, taken: Iterable[Wearing]) -> Iterator[tuple[int, int]]:
+    """The parts of a span in which nobody has the device yet."""
+    for worn in sorted(taken, key=lambda one: one.since_utc_ms):
+        if since_utc_ms < min(worn.since_utc_ms, until_utc_ms):
+            yield since_utc_ms, min(worn.since_utc_ms, until_utc_ms)
+        since_utc_ms = max(since_utc_ms, worn.until_utc_ms)
+    if since_utc_ms < until_utc_ms:
+        yield since_utc_ms, until_utc_ms
+
+
 def _assign_wearers(
-    store: Store, runs_by_device: dict[str, list[tuple[str | None, int]]], known: set[str]
+    store: Store, connection: sqlite3.Connection, runs_by_device: dict[str, list[_Run]], known: set[str]
 ) -> None:
-    """Runs: (wearer, first UTC) of steps on end of one wearer; known: devices that were here before."""
+    """Add the wearers of these runs and give them their devices where nobody has them; known: devices here before."""
+    people = wearers(store)
+    ids = {person.name: person.id for person in people}
+    worn = [(person.id, one) for person in people for one in person.wearings]
+    named = {run.wearer for runs in runs_by_device.values() for run in runs if run.wearer is not None}
+    rows: list[tuple[str, int, int, int]] = []
+    if named - ids.keys():
+        # What was the only wearer's without being assigned stays theirs.
+        rows += [(one.device_id, person, one.since_utc_ms, one.until_utc_ms) for person, one in worn]
+    for name in sorted(named - ids.keys()):
+        added = connection.execute("INSERT INTO wearers (name) VALUES (?) RETURNING id", (name,))
+        ids[name] = added.fetchone()["id"]
     for device_id, runs in runs_by_device.items():
-        for at, (wearer, since_utc_ms) in enumerate(runs):
-            begin = EVER_UTC_MS if at == 0 and device_id not in known else since_utc_ms
-            end = runs[at + 1][1] if at + 1 < len(runs) else NEVER_UTC_MS
-            # A clock that was set back makes a run begin before the one before it.
-            if wearer is not None and begin < end:
-                if wearer not in {person.name for person in wearers(store)}:
-                    add_wearer(store, wearer)
-                assign(store, wearer, device_id, begin, end)
+        taken = [one for _, one in worn if one.device_id == device_id and device_id in known]
+        for name, since, until in _spans(runs, device_id in known):
+            rows += [(device_id, ids[name], *part) for part in _free(since, until, taken)]
+    connection.executemany("INSERT INTO wearings VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
 
 
 def import_csv(path: Path, db: Path) -> Imported:
     """Bring the steps of the CSV file `path` into the database `db`, all or nothing.
 
-    Wearers named in it are added and get their devices. Raises ImportRefused, StoreError.
+    Wearers named in it are added and get their devices, except in spans in which a device has a wearer here. Raises
+    ImportRefused, StoreError.
     """
     if not path.is_file():
         raise ImportRefused(
             f"{path} can't be read: no such file. Expected a CSV that `retrostep export` wrote"
         )
     steps = 0
-    runs_by_device: dict[str, list[tuple[str | None, int]]] = {}
+    runs_by_device: dict[str, list[_Run]] = {}
 
     def noted(rows: Iterable[_Row]) -> Iterator[_Row]:
         nonlocal steps
         for row in rows:
             steps += 1
             runs = runs_by_device.setdefault(row.device_id, [])
-            if row.utc_ms is not None and (not runs or runs[-1][0] != row.wearer):
-                runs.append((row.wearer, row.utc_ms))
+            if row.utc_ms is not None and not (runs and runs[-1].takes(row, row.utc_ms)):
+                runs.append(_Run(row.wearer, row.utc_ms, row.utc_ms))
             yield row
 
     with Store(db) as store:
@@ -363,5 +425,5 @@ def import_csv(path: Path, db: Path) -> Imported:
                 )
             for name, rows in groupby(_read(path), key=lambda row: (row.device_id, row.log_id)):
                 _verify(store, logs[name], rows, path, *name)
-        _assign_wearers(store, runs_by_device, known)
+            _assign_wearers(store, connection, runs_by_device, known)
     return Imported(steps, len(logs))
