@@ -12,7 +12,7 @@ from retrostep.derived import derive
 from retrostep.device_tree import device_root
 from retrostep.exchange import KEPT, export_lines, import_file
 from retrostep.migrations import MIGRATIONS, SCHEMA_VERSION, create
-from retrostep.store import Store, StoreError
+from retrostep.store import IMPORTED_SEQUENCE, Store, StoreError
 from retrostep.wearers import NEVER_UTC_MS, WearerUnknown, add_wearer, assign, find_wearer, wearers
 
 RECORDS = [(1, 1, b"one"), (2, 2, b"two"), (3, 6, b"three")]
@@ -260,6 +260,20 @@ def test_a_record_that_differs_is_refused_and_nothing_is_imported(tmp_path):
     with Store(ours) as store, pytest.raises(StoreError, match="record 30 of device abc differs"):
         import_file(store, theirs)
     assert kept(ours) == before
+
+
+@pytest.mark.parametrize("ours_is_csv", [False, True])
+def test_a_log_from_a_csv_is_not_mixed_with_the_devices_own(tmp_path, ours_is_csv):
+    own, csv = walked(tmp_path / "own.sqlite3", first=30), walked(tmp_path / "csv.sqlite3", records=20)
+    with Store(csv) as store, store.transaction() as db:
+        db.execute("UPDATE logs SET next_sequence = ?", (IMPORTED_SEQUENCE,))
+    ours, theirs = (csv, own) if ours_is_csv else (own, csv)
+    before = kept(ours)
+    with Store(ours) as store, pytest.raises(StoreError, match="log 7 of device abc is the device's own"):
+        import_file(store, theirs)
+    assert kept(ours) == before
+    assert run("db", "import", csv, "--db", tmp_path / "new.sqlite3").exit_code == 0
+    assert kept(tmp_path / "new.sqlite3") == kept(csv)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_boot_tag_that_comes_back_moves_no_older_step(store):
     for _ in range(2):
         begun = derived.load_stretches(store)["start_utc_ms"].tolist()
         assert begun == [UTC_0_MS + 5_000, UTC_0_MS + year_ms + 5_000]
-        derived.drop(store)
+        derived.forget(store)
         derived.derive(store)
 
 
@@ -170,6 +170,25 @@ def test_tables_that_were_dropped_or_are_of_another_version_are_made_anew(store,
     with store.transaction() as db:
         db.execute(harm)
     derived.derive(store)
+    assert_up_to_date(store)
+
+
+def test_tables_that_another_program_makes_anew_meanwhile_are_never_missing(store, tmp_path, monkeypatch):
+    log, _ = store.open_log(STATUS)
+    records = random_log(6, 60)
+    store.add_batch(log, records, records[-1][0] + 1)
+    looks = iter(range(20))
+
+    def rows(query, values=()):
+        # Between any two looks of this program another one begins a `db rebuild`.
+        if next(looks, 20) < 20:
+            with Store(tmp_path / "db.sqlite3") as other:
+                derived.forget(other)
+        return Store.rows(store, query, values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "rows", rows)
+        derived.derive(store)
     assert_up_to_date(store)
 
 

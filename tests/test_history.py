@@ -69,6 +69,27 @@ def test_two_syncs_of_one_boot_may_lie_months_apart():
     assert told == [uptime_ms + uptime_ms // 100_000 for uptime_ms in walked]
 
 
+@pytest.mark.parametrize("source", [steplog.SOURCE_HOST, steplog.SOURCE_DEVICE])
+@pytest.mark.parametrize(
+    ("uptime_ms", "utc_ms"),
+    [
+        (0, 2**48 - 1),
+        (0, 253_370_764_800_000),
+        (0, 4_102_444_800_000),
+        (0, 1_735_689_599_999),
+        (2**48 - 1, UTC_0_MS),
+    ],
+)
+def test_an_anchor_of_a_time_that_cannot_be_dates_nothing_and_is_told(uptime_ms, utc_ms, source):
+    log = Log().boot().anchor(uptime_ms, utc_ms, source).steps(1_000)
+    assert [day.day for day in log.days(BERLIN)] == [None]
+    (problem,) = log.read().problems
+    assert (problem.kind, problem.sequence) == ("anchor", 2)
+    assert f"{utc_ms} ms UTC" in problem.text
+    log.anchor(2_000, UTC_0_MS)
+    assert [step.utc_ms for step in log.read().steps] == [UTC_0_MS - 1_000]
+
+
 def test_outside_the_anchors_the_nearest_one_counts():
     log = (
         Log().boot().steps(10_000).anchor(60_000, UTC_0_MS).anchor(120_000, UTC_0_MS + 60_000).steps(200_000)
@@ -195,6 +216,23 @@ def test_a_gap_record_explains_missing_numbers_and_is_told_once():
     (problem,) = history.problems
     assert (problem.kind, problem.first, problem.last, problem.steps) == ("full", 2, 40, 700)
     assert "700 steps" in history.problems[0].text
+
+
+@pytest.mark.parametrize(
+    "twice", [[(2, 9), (10, 40)], [(2, 9), (10, 19), (20, 40)], [(2, 9), (2, 30), (25, 40)]]
+)
+def test_gaps_told_one_after_the_other_explain_the_hole_that_they_make_together(twice):
+    log = Log().boot()
+    for number, (first, last) in enumerate(twice, 41):
+        log.records.append((number, steplog.GAP, steplog.encode_gap(1, 0, first, last, 7, (1, 5), (1, 9))))
+    assert {problem.kind for problem in log.read().problems} == {"full"}
+
+
+def test_a_hole_between_two_gaps_is_told():
+    log = Log().boot()
+    for number, (first, last) in ((41, (2, 9)), (42, (11, 40))):
+        log.records.append((number, steplog.GAP, steplog.encode_gap(1, 0, first, last, 7, (1, 5), (1, 9))))
+    assert [problem.kind for problem in log.read().problems] == ["missing", "full", "full"]
 
 
 def test_missing_numbers_that_nobody_explains_are_told():

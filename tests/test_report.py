@@ -273,7 +273,7 @@ def test_report_of_an_empty_database_says_what_to_do(tmp_path):
 
 def test_report_of_a_year_is_small_and_quick(year, tmp_path):
     with Store(year) as store:
-        derived.drop(store)
+        derived.forget(store)
     started = time.process_time()
     assert run("report", tmp_path / "r.html", "--db", year).exit_code == 0
     # Processor time: this computer may be busy with other things.

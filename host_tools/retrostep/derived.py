@@ -117,27 +117,36 @@ def _nothing(done: int, total: int) -> None:
     pass
 
 
-def drop(store: Store) -> None:
-    """Drop every derived table."""
+def _make_tables(db: sqlite3.Connection) -> None:
+    """Drop every derived table and make it anew, empty."""
+    for name in (*_CONTENT, "derivations"):
+        db.execute(f"DROP TABLE IF EXISTS {name}")
+    for statement in statements(_TABLES):
+        db.execute(statement)
+
+
+def forget(store: Store) -> None:
+    """Empty every derived table: the next derive() makes all of it anew."""
     with store.transaction() as db:
-        for name in (*_CONTENT, "derivations"):
-            db.execute(f"DROP TABLE IF EXISTS {name}")
+        _make_tables(db)
+
+
+def _current(store: Store) -> bool:
+    marks = ", ".join("?" * len(_NAMES))
+    there = store.rows(f"SELECT sql FROM sqlite_schema WHERE name IN ({marks})", _NAMES)
+    wanted = sorted(statement.strip() for statement in statements(_TABLES))
+    return sorted(row["sql"] for row in there) == wanted and not list(
+        store.rows("SELECT 1 FROM derivations WHERE version <> ?", (VERSION,))
+    )
 
 
 def _ensure_tables(store: Store) -> None:
-    wanted = [statement.strip() for statement in statements(_TABLES)]
-    marks = ", ".join("?" * len(_NAMES))
-    there = [
-        row["sql"] for row in store.rows(f"SELECT sql FROM sqlite_schema WHERE name IN ({marks})", _NAMES)
-    ]
-    current = sorted(there) == sorted(wanted) and not list(
-        store.rows("SELECT 1 FROM derivations WHERE version <> ?", (VERSION,))
-    )
-    if not current:
-        drop(store)
-        with store.transaction() as db:
-            for statement in wanted:
-                db.execute(statement)
+    if _current(store):
+        return
+    with store.transaction() as db:
+        # Another program may have been quicker.
+        if not _current(store):
+            _make_tables(db)
 
 
 def derive(store: Store, on_progress: Progress = _nothing) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from retrostep.migrations import SCHEMA_VERSION, create
-from retrostep.store import Store, StoreError
+from retrostep.store import IMPORTED_SEQUENCE, Store, StoreError
 
 FORMAT = "retrostep-database"
 # In the order in which one may refer to the other.
@@ -30,6 +30,14 @@ JOIN other.logs k ON k.id = theirs.log
 JOIN logs l ON l.device_id = k.device_id AND l.log_id = k.log_id
 JOIN records ours ON ours.log = l.id AND ours.sequence = theirs.sequence
 WHERE ours.kind <> theirs.kind OR ours.payload <> theirs.payload
+LIMIT 1
+"""
+# Of a log that came from a CSV the records have numbers of their own.
+_MIXED = """
+SELECT l.device_id, l.log_id
+FROM other.logs k
+JOIN logs l ON l.device_id = k.device_id AND l.log_id = k.log_id
+WHERE (l.next_sequence = :imported) <> (k.next_sequence = :imported)
 LIMIT 1
 """
 _MERGE = (
@@ -184,6 +192,13 @@ def _counts(db: sqlite3.Connection) -> list[int]:
 
 def _merge(store: Store, other: Path) -> Imported:
     with store.attached(other), store.transaction() as db:
+        mixed: Any = db.execute(_MIXED, {"imported": IMPORTED_SEQUENCE}).fetchone()
+        if mixed:
+            raise StoreError(
+                f"log {mixed['log_id']} of device {mixed['device_id']} is the device's own in one of the two and was "
+                "imported from a CSV file in the other: its steps would count twice. Nothing was imported; keep the "
+                "two apart (--db)"
+            )
         conflict: Any = db.execute(_CONFLICT).fetchone()
         if conflict:
             raise StoreError(

@@ -2,9 +2,9 @@
 
 A boot's uptime becomes UTC by its anchors: exact at an anchor, linear between two (which removes the drift of the
 device's crystal), with the nearest anchor's offset outside. An anchor that the device took from its own clock after a
-reset counts only where no host told the time; anchors that disagree by more than drift were told by clocks that
-disagreed, and the nearer one counts. Steps of a boot without any anchor have no UTC but bounds: they came
-after the boot before and before the boot after, and are never guessed into a day.
+reset counts only where no host told the time, and one outside 2025 to 2099 not at all; anchors that disagree by more
+than drift were told by clocks that disagreed, and the nearer one counts. Steps of a boot without any anchor have no
+UTC but bounds: they came after the boot before and before the boot after, and are never guessed into a day.
 
 A log is read in two passes, so that ten years need little memory: `Timeline` looks at all that is no step (boots and
 anchors date the rest), then `read_records` goes through the records in order, steps in blocks of numpy arrays.
@@ -31,6 +31,9 @@ from firmware import steplog, steplog_decoder  # noqa: E402
 # Two anchors that differ by more than this and a thousandth of the time between them were told by different clocks.
 _JUMP_MS = 5_000
 _DRIFT_PART = 1_000
+# The years in which a device takes a host's word for the time (firmware/link/anchoring.py).
+_EARLIEST_UTC_MS = 1_735_689_600_000
+_END_UTC_MS = 4_102_444_800_000
 # Uptimes in the log are cs modulo 2^32.
 _WRAP_MS = 10 << 32
 _TAG = 0xFFFF
@@ -124,6 +127,13 @@ class ListedRecords:
         """The last STEPS record before `sequence`."""
         before = [record for record in self._records if record[0] < sequence and record[1] == steplog.STEPS]
         return before[-1] if before else None
+
+
+def _plausible(content: dict[str, Any]) -> bool:
+    """False for an anchor of a boot that began before 2025, or of a time after 2099: no clock told that."""
+    return content["kind"] != "anchor" or (
+        content["utc_ms"] - content["uptime_ms"] >= _EARLIEST_UTC_MS and content["utc_ms"] < _END_UTC_MS
+    )
 
 
 def _unwrapped(uptime_ms: int, last_ms: int) -> int:
@@ -223,7 +233,8 @@ class Problem:
     """Something in the log that a person should know.
 
     kind: "fault" of the sensor; "full": the device had to drop unsynced records; "missing" ones that no "full"
-    explains; "unreadable" record; "crash" of the app. first, last: the record numbers it is about.
+    explains; "unreadable" record; "anchor" whose time can't be; "crash" of the app. first, last: the record numbers
+    it is about.
     """
 
     device_id: str
@@ -277,6 +288,9 @@ class Timeline:
                 self._add(Boot(sequence, sequence, record["cause"], record["model"], record["firmware"]))
                 continue
             boot = self.boot_of(record["boot_tag"], sequence)
+            if not _plausible(record):
+                # read_records tells it.
+                continue
             uptime_ms = boot.reached(record["uptime_ms"])
             boot.marks.append((sequence, uptime_ms))
             if record["kind"] == "anchor":
@@ -402,6 +416,13 @@ def read_records(
             continue
         if content["kind"] == "boot":
             continue
+        if not _plausible(content):
+            text = (
+                f"an anchor of {content['utc_ms']} ms UTC at {content['uptime_ms']} ms of uptime was ignored: "
+                "expected a boot and a time in 2025 to 2099"
+            )
+            yield Problem(device_id, sequence, "anchor", sequence, sequence, 0, text)
+            continue
         boot = timeline.boot_of(content["boot_tag"], sequence)
         uptime_ms = reached(boot, content["uptime_ms"])
         yield Happening(sequence, boot, uptime_ms, boot.utc_at(uptime_ms), content)
@@ -428,7 +449,13 @@ def explained(problems: Iterable[Problem]) -> list[Problem]:
             problem.first not in full or full[problem.first].last < problem.last
         ):
             full[problem.first] = problem
-    spans = [(gap.first, gap.last) for gap in full.values()]
+    spans: list[tuple[int, int]] = []
+    for first, last in sorted((gap.first, gap.last) for gap in full.values()):
+        if spans and first <= spans[-1][1] + 1:
+            begin, end = spans.pop()
+            spans.append((begin, max(end, last)))
+        else:
+            spans.append((first, last))
     rest = [
         problem
         for problem in found

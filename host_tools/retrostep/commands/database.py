@@ -131,7 +131,7 @@ def _register_db(app: typer.Typer) -> None:
     def rebuild(db: Path | None = DB) -> None:
         """Make the derived tables anew from the records."""
         with Store(db or default_path(), create=False) as store:
-            derived.drop(store)
+            derived.forget(store)
             derive_with_bar(store)
             print(f"{len(derived.load_stretches(store))} stretches derived in {store.path}")
 
