@@ -184,6 +184,31 @@ def test_a_device_that_cannot_run_the_firmware_is_refused_before_mpremote_copies
         flash._check("/dev/x", found)
 
 
+def test_files_that_the_device_could_not_load_are_refused_before_mpremote_copies(image, monkeypatch):
+    ask = flash._ask
+
+    def newer(port, script, *before):
+        found = ask(port, script, *before)
+        return {**found, "mpy": found["mpy"] + 1} if "mpy" in found else found
+
+    monkeypatch.setattr(flash, "_ask", newer)
+    says = r"loads \.mpy files of version 7\.3, .* makes 6\.3"
+    with VirtualBoard(image, speed=1.0) as board, pytest.raises(flash.FlashFailed, match=says):
+        flash.flash(board.port, libraries=False)
+    assert not any(path.startswith("/a/") for path in flash_image.listing(image))
+
+
+def test_byte_code_without_machine_code_is_loaded_whatever_its_second_number(tmp_path):
+    path = tmp_path / "one.mpy"
+    byte_code, older, same = (tmp_path / f"{name}.mpy" for name in ("byte_code", "older", "same"))
+    for path, flags in ((byte_code, 0), (older, 10 << 2 | 2), (same, 10 << 2 | 3)):
+        path.write_bytes(bytes([ord("M"), 6, flags, 31]))
+    device = 10 << 10 | 3 << 8 | 6
+    flash.check_compiled("/dev/x", {"byte_code.mpy": byte_code, "same.mpy": same}, device)
+    with pytest.raises(flash.FlashFailed, match=r"makes 6\.2 \(older\.mpy\)"):
+        flash.check_compiled("/dev/x", {"older.mpy": older}, device)
+
+
 def test_every_file_compiles_for_the_processors_of_the_boards_that_mpremote_flashes(tmp_path):
     for march in ("xtensawin", "rv32imc"):
         files = flash.compile_application(tmp_path / march, march)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import random
 import shutil
@@ -16,7 +17,7 @@ from retrostep import cli, flash, update
 from retrostep.board import VirtualBoard, console, flash_image
 from retrostep.cable import CableTransport
 from retrostep.device_tree import device_files
-from retrostep.link import Link, LinkError
+from retrostep.link import Link, LinkError, UpdateState
 from retrostep.logfiles import log_folder, read_log_files
 from retrostep.store import Store
 from retrostep.sync import sync
@@ -321,6 +322,54 @@ def test_a_computer_without_the_key_is_told_to_flash_an_update_by_cable(keyed, t
     image, _ = keyed
     with VirtualBoard(image, speed=1.0) as board, pytest.raises(LinkError, match="others flash by cable"):
         updated(board, tmp_path / "none.json")
+
+
+XTENSAWIN = 10 << 10
+OURS = XTENSAWIN | 3 << 8 | 6
+
+
+class Stubborn:
+    """A link whose device takes the manifest and then stays in one state, or goes round in the given ones."""
+
+    def __init__(self, states, mpy=OURS):
+        self._states = itertools.cycle(states)
+        self._mpy = mpy
+
+    async def update(self, action, body=b""):
+        # Else a caller without end could not be cancelled.
+        await asyncio.sleep(0)
+        if action == update.MANIFEST:
+            taken = int.from_bytes(body[:4], "little") + len(body) - 4
+            return UpdateState(update.TAKING, taken, 0, 0, self._mpy)
+        state, file, offset = next(self._states)
+        return UpdateState(state, 0, file, offset, self._mpy)
+
+
+@pytest.mark.parametrize(
+    ("states", "says"),
+    [
+        ([(update.TAKING, 0, 0)], "does not get on: it was at byte 0 of file 0"),
+        ([(update.TAKING, 0, 0), (update.TAKING, 0, 100)], "does not get on"),
+        ([(update.COPYING, 3, 0)], "does not get on: it was at byte 0 of file 3"),
+        ([(update.TAKING, 9_999, 0)], "wants file 9999, expected one of"),
+    ],
+)
+def test_an_update_ends_although_the_device_does_not_get_on(tmp_path, states, says):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"abc": KEY}))
+    with pytest.raises(update.UpdateFailed, match=says):
+        asyncio.run(asyncio.wait_for(update.update(Stubborn(states), {"device_id": "abc"}, keys=keys), 60))
+
+
+@pytest.mark.parametrize(("mpy", "loads"), [(XTENSAWIN | 3 << 8 | 7, "7.3"), (XTENSAWIN | 1 << 8 | 6, "6.1")])
+def test_a_device_that_cannot_load_what_the_compiler_makes_is_refused(tmp_path, mpy, loads):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"abc": KEY}))
+    link = Stubborn([(update.TAKING, 0, 0)], mpy)
+    with pytest.raises(
+        flash.FlashFailed, match=f"the device loads .mpy files of version {loads}, .* makes 6.3"
+    ):
+        asyncio.run(update.update(link, {"device_id": "abc"}, keys=keys))
 
 
 def test_the_first_computer_sets_the_update_key_and_no_other_can_change_or_read_it(plain_image, tmp_path):

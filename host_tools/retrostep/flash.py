@@ -287,6 +287,24 @@ def march_of(mpy: int) -> str | None:
     return _MARCH[mpy >> 10] if mpy >> 10 < len(_MARCH) else None
 
 
+def check_compiled(where: str, files: dict[str, Path], mpy: int) -> None:
+    """Raises FlashFailed if the interpreter there, with that sys.implementation._mpy, can't load one of the files."""
+    loads = mpy & 0xFF, mpy >> 8 & 3
+    for name, path in files.items():
+        if not name.endswith(".mpy"):
+            continue
+        with path.open("rb") as file:
+            _, version, flags, _ = file.read(4)
+        # The second number counts only for machine code.
+        made = version, flags & 3 if flags >> 2 else loads[1]
+        if made != loads:
+            raise FlashFailed(
+                f"{where} loads .mpy files of version {loads[0]}.{loads[1]}, but mpy-cross here makes "
+                f"{made[0]}.{made[1]} ({name}): bring the older one up to date, MicroPython there or mpy-cross here, "
+                "or flash with --sources"
+            )
+
+
 def _check(port: str, found: dict[str, Any]) -> str:
     """The name of the processor. Raises FlashFailed if the firmware can't run there."""
     version = ".".join(map(str, found["version"]))
@@ -378,6 +396,7 @@ def flash(
     with tempfile.TemporaryDirectory() as scratch:
         say(f"compiling for {processor}" if not sources else "collecting the sources")
         files = compile_application(Path(scratch) / "mpy", None if sources else processor)
+        check_compiled(port, files, found["mpy"])
         hashes = {name: _sha256(path) for name, path in files.items()}
         wanted = json.dumps(hashes)
         running = "" if active == "/" else f"/{active}"

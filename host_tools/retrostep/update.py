@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from platformdirs import user_config_path
 
 from retrostep.device_tree import use_device_code
-from retrostep.flash import compile_application, march_of
+from retrostep.flash import check_compiled, compile_application, march_of
 from retrostep.link import MAX_BODY_BYTES, Link, LinkError, UpdateState
 
 use_device_code()
@@ -40,6 +41,7 @@ from firmware.update import (  # noqa: E402
 
 PIECE_BYTES = MAX_BODY_BYTES - 7
 """Of a file in one request, behind its action, file and offset."""
+SAME_PIECE_TRIES = 5
 
 
 class UpdateFailed(LinkError):
@@ -105,11 +107,34 @@ async def _send_manifest(link: Link, manifest: bytes) -> None:
         at = state.manifest_bytes
 
 
-async def _ready(link: Link, state: UpdateState) -> UpdateState:
-    """Wait until the device has copied what it has itself."""
-    while state.state == COPYING:
-        state = await link.update(ASK)
-    return state
+class _Exchange:
+    """The device's answers to START, DATA and ASK, as long as it gets on; `files`: their number."""
+
+    def __init__(self, link: Link, files: int) -> None:
+        self._link = link
+        self._files = files
+        self._seen: Counter[UpdateState] = Counter()
+
+    async def update(self, action: int, body: bytes) -> UpdateState:
+        """The answer, once the device has copied what it has itself. Raises LinkError."""
+        state = self._checked(await self._link.update(action, body))
+        while state.state == COPYING:
+            state = self._checked(await self._link.update(ASK))
+        return state
+
+    def _checked(self, state: UpdateState) -> UpdateState:
+        self._seen[state] += 1
+        if self._seen[state] > SAME_PIECE_TRIES:
+            raise UpdateFailed(
+                f"the device does not get on: it was at byte {state.offset} of file {state.file} "
+                f"{SAME_PIECE_TRIES} times; reset it and update again"
+            )
+        if state.state == TAKING and state.file >= self._files:
+            raise UpdateFailed(
+                f"the device wants file {state.file}, expected one of {self._files} (from 0 on): "
+                "reset it and update again"
+            )
+        return state
 
 
 async def update(
@@ -134,20 +159,22 @@ async def update(
     state = await link.update(ASK)
     with tempfile.TemporaryDirectory() as scratch:
         files = compile_application(Path(scratch), march_of(state.mpy))
+        check_compiled("the device", files, state.mpy)
         names = list(files)
         manifest = manifest_of(files, state.mpy)
         sizes = [files[name].stat().st_size for name in names]
         total = sum(sizes)
         await _send_manifest(link, manifest)
         signature = hmac.new(bytes.fromhex(key), manifest, hashlib.sha256).digest()
-        state = await _ready(link, await link.update(START, signature))
+        exchange = _Exchange(link, len(names))
+        state = await exchange.update(START, signature)
         sent = 0
         while state.state == TAKING:
             progress(sum(sizes[: state.file]) + state.offset, total)
             content = files[names[state.file]].read_bytes()
             piece = content[state.offset : state.offset + PIECE_BYTES]
             where = state.file.to_bytes(2, "little") + state.offset.to_bytes(4, "little")
-            state = await _ready(link, await link.update(DATA, where + piece))
+            state = await exchange.update(DATA, where + piece)
             sent += len(piece)
     if state.state != COMPLETE:
         raise UpdateFailed(f"the device is in an unexpected state ({state.state}): update again")
