@@ -27,7 +27,7 @@ from retrostep.export.errors import ExportError, ExportUnsuitable, ImportRefused
 from retrostep.export.formats import FORMATS, Export
 from retrostep.export.instants import from_text, to_text
 from retrostep.export.levels import COLUMNS
-from retrostep.export.selection import Selection, Source
+from retrostep.export.selection import SECOND_IMPORT, Selection, Source
 from retrostep.export.spans import stable_uuid
 from retrostep.outfile import OutputFailed, OutputRefused, check_target, opened
 from retrostep.store import Store
@@ -451,6 +451,46 @@ def test_a_log_that_two_databases_hold_is_exported_once(tmp_path):
     assert sum(int(row["steps"]) for row in rows_of(exported([older, newer])[0])) == 15
 
 
+def test_what_two_databases_hold_of_a_log_is_put_together(tmp_path):
+    first, second = tmp_path / "a.sqlite3", tmp_path / "b.sqlite3"
+    log = Log().boot().anchor(0, UTC_0_MS).walk(0, 10, 1).walk(60_000, 5, 0)
+    whole, log.records = log.records, log.records[:3]
+    store_log(first, log)
+    log.records = whole[2:]
+    log.walk(120_000, 7, 2).anchor(200_000, UTC_0_MS + 200_000)
+    store_log(second, log)
+    with Store(first) as store:
+        add_wearer(store, "anna")
+        assign(store, "anna", "abc", until_utc_ms=UTC_0_MS + 100_000)
+    with Store(second) as store:
+        add_wearer(store, "ben")
+        assign(store, "ben", "abc", since_utc_ms=UTC_0_MS + 50_000)
+    found = rows_of(exported([first, second])[0])
+    assert [(row["wearer"], row["steps"], row["direction"], row["boot"]) for row in found] == [
+        ("anna", "10", "backward", "1"),
+        ("ben", "5", "forward", "1"),
+        ("ben", "7", "sideways", "1"),
+    ]
+    assert {row["time_quality"] for row in found} == {"exact"}
+
+
+def test_a_record_that_differs_between_two_databases_is_refused(tmp_path):
+    first, second = tmp_path / "a.sqlite3", tmp_path / "b.sqlite3"
+    store_log(first, Log().boot().anchor(0, UTC_0_MS).walk(0, 10, 1))
+    store_log(second, Log().boot().anchor(0, UTC_0_MS).walk(0, 10, 0))
+    with pytest.raises(ExportError, match="record 3 of device abc differs between"):
+        exported([first, second])
+
+
+def test_a_log_that_was_imported_twice_counts_once_and_the_rest_is_told(db, tmp_path):
+    file, copy = tmp_path / "steps.csv", tmp_path / "copy.sqlite3"
+    file.write_bytes(exported(db, level="steps")[0])
+    import_csv(file, copy)
+    data, left_out = exported([copy, db], level="steps")
+    assert data == file.read_bytes()
+    assert left_out == {SECOND_IMPORT: 19}
+
+
 @pytest.mark.parametrize("log", [two_walks(), undated()], ids=["dated", "undated"])
 def test_csv_to_import_to_csv_is_identical(tmp_path, log):
     first, second = tmp_path / "first.sqlite3", tmp_path / "second.sqlite3"
@@ -677,7 +717,7 @@ MEASURED = """
 import sys, time, tracemalloc
 from pathlib import Path
 from retrostep.export.formats import Export
-from retrostep.export.selection import Selection, Source
+from retrostep.export.selection import SECOND_IMPORT, Selection, Source
 
 class Sink:
     size = 0

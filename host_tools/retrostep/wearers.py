@@ -7,6 +7,7 @@ never assigned are theirs. Steps whose time is known only by bounds are of the w
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -61,6 +62,18 @@ def wearers(store: Store) -> list[Wearer]:
         for device_id in _never_assigned(store):
             worn[people[0]["id"]].append(Wearing(device_id, EVER_UTC_MS, NEVER_UTC_MS))
     return [Wearer(row["id"], row["name"], row["zone"], tuple(worn[row["id"]])) for row in people]
+
+
+def free_spans(
+    since_utc_ms: int, until_utc_ms: int, taken: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """The parts of a span that lie in none of the spans `taken`."""
+    for begin, end in sorted(taken):
+        if since_utc_ms < min(begin, until_utc_ms):
+            yield since_utc_ms, min(begin, until_utc_ms)
+        since_utc_ms = max(since_utc_ms, end)
+    if since_utc_ms < until_utc_ms:
+        yield since_utc_ms, until_utc_ms
 
 
 def worn_by_nobody(store: Store) -> list[str]:

@@ -140,7 +140,7 @@ def export(
         if cohort is not None:
             told.print(f"{files} files below {cohort}", markup=False)
         for reason, steps in source.left_out.items():
-            told.print(f"{steps} steps {reason} are left out: {wanted.format} needs a time", style="yellow")
+            told.print(f"{steps} steps {reason} are left out", style="yellow")
 
 
 def import_command(

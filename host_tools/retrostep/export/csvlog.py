@@ -28,7 +28,7 @@ from retrostep.export.levels import BOUNDED, EXACT, STEP_COLUMNS, UNKNOWN, Colum
 from retrostep.export.tables import plain
 from retrostep.history import Boot, StoredRecords, stream_log
 from retrostep.store import IMPORTED_SEQUENCE, Store
-from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, Wearing, wearers
+from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, free_spans, wearers
 
 use_device_code()
 
@@ -351,16 +351,6 @@ def _spans(runs: list[_Run], known: bool) -> Iterator[tuple[str, int, int]]:
             yield run.wearer, since, until
 
 
-def _free(since_utc_ms: int, until_utc_ms: int, taken: Iterable[Wearing]) -> Iterator[tuple[int, int]]:
-    """The parts of a span in which nobody has the device yet."""
-    for worn in sorted(taken, key=lambda one: one.since_utc_ms):
-        if since_utc_ms < min(worn.since_utc_ms, until_utc_ms):
-            yield since_utc_ms, min(worn.since_utc_ms, until_utc_ms)
-        since_utc_ms = max(since_utc_ms, worn.until_utc_ms)
-    if since_utc_ms < until_utc_ms:
-        yield since_utc_ms, until_utc_ms
-
-
 def _assign_wearers(
     store: Store, connection: sqlite3.Connection, runs_by_device: dict[str, list[_Run]], known: set[str]
 ) -> None:
@@ -377,9 +367,13 @@ def _assign_wearers(
         added = connection.execute("INSERT INTO wearers (name) VALUES (?) RETURNING id", (name,))
         ids[name] = added.fetchone()["id"]
     for device_id, runs in runs_by_device.items():
-        taken = [one for _, one in worn if one.device_id == device_id and device_id in known]
+        taken = [
+            (one.since_utc_ms, one.until_utc_ms)
+            for _, one in worn
+            if one.device_id == device_id and device_id in known
+        ]
         for name, since, until in _spans(runs, device_id in known):
-            rows += [(device_id, ids[name], *part) for part in _free(since, until, taken)]
+            rows += [(device_id, ids[name], *part) for part in free_spans(since, until, taken)]
     connection.executemany("INSERT INTO wearings VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
 
 

@@ -12,14 +12,17 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from retrostep.device_tree import use_device_code
+from retrostep.export.copies import Copy, MergedRecords
 from retrostep.export.levels import WornStep
-from retrostep.history import Record, Step, StoredRecords, stream_log
-from retrostep.store import IMPORTED_SEQUENCE, Store
-from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, find_wearer, wearers
+from retrostep.history import Step, stream_log
+from retrostep.store import Store
+from retrostep.wearers import EVER_UTC_MS, NEVER_UTC_MS, find_wearer, free_spans, wearers
 
 use_device_code()
 
 from firmware.steplog import DIRECTIONS  # noqa: E402
+
+SECOND_IMPORT = "imported from a file, of a log that is here already,"
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,19 @@ class Selection:
 
 
 class _Wearings:
-    """Who wore one device when."""
+    """Who wore one device when; where databases differ, the first of them counts."""
 
-    def __init__(self, store: Store, device_id: str) -> None:
-        self._spans = [
-            (one.since_utc_ms, one.until_utc_ms, wearer.name)
-            for wearer in wearers(store)
-            for one in wearer.wearings
-            if one.device_id == device_id
-        ]
+    def __init__(self, stores: list[Store], device_id: str) -> None:
+        self._spans: list[tuple[int, int, str]] = []
+        for store in stores:
+            taken = [(since, until) for since, until, _ in self._spans]
+            self._spans += [
+                (*part, wearer.name)
+                for wearer in wearers(store)
+                for one in wearer.wearings
+                if one.device_id == device_id
+                for part in free_spans(one.since_utc_ms, one.until_utc_ms, taken)
+            ]
         self._last = (0, 0, "")
 
     def _at(self, utc_ms: int) -> str | None:
@@ -77,20 +84,6 @@ class _Wearings:
         return wearer if wearer == self._at(latest) else None
 
 
-class _CountedRecords(StoredRecords):
-    """Tells of every record that is read for its steps."""
-
-    def __init__(self, store: Store, log: int, on_record: Callable[[], None]) -> None:
-        super().__init__(store, log)
-        self._on_record = on_record
-
-    def since(self, sequence: int) -> Iterator[Record]:
-        """All from `sequence` on."""
-        for record in super().since(sequence):
-            self._on_record()
-            yield record
-
-
 class LogSteps:
     """The selected steps of one log. origin: a name for the log that is a file name and differs from all others'."""
 
@@ -103,7 +96,7 @@ class LogSteps:
 class Source:
     """Databases to export from. Context manager; raises StoreError if one can't be used.
 
-    on_record: called for every record that was read. left_out: steps that a format could not take, by reason.
+    on_record: called for every record that was read. left_out: steps that are not exported, by reason.
     """
 
     paths: list[Path]
@@ -135,21 +128,26 @@ class Source:
     def logs(self, selection: Selection) -> Iterator[LogSteps]:
         """Log by log, the selected steps of whatever direction, in the order in which they were walked.
 
-        Directions are left to the levels: a step's minutes need the step before it. A log that several databases hold
-        is taken from the one that was synced furthest.
+        Directions are left to the levels: a step's minutes need the step before it. What several databases hold of a
+        log is put together; a log that was imported from a file has other numbers, so only one such copy counts, and
+        only where no database has the log from the device itself. Raises ExportError.
         """
-        furthest: dict[tuple[str, int], tuple[int, Store, dict]] = {}
+        copies: dict[tuple[str, int], list[Copy]] = {}
         for store in self._stores:
             for log in store.logs():
-                name = (log["device_id"], log["log_id"])
-                # What the device itself told comes before what was imported.
-                reached = -1 if log["next_sequence"] == IMPORTED_SEQUENCE else log["next_sequence"]
-                if selection.device_id in (None, name[0]) and (
-                    name not in furthest or reached > furthest[name][0]
-                ):
-                    furthest[name] = (reached, store, log)
-        for (device_id, log_id), (_, store, log) in furthest.items():
-            yield LogSteps(f"{quote(device_id, safe='')}-{log_id}", self._steps(store, log, selection))
+                if selection.device_id in (None, log["device_id"]):
+                    found = copies.setdefault((log["device_id"], log["log_id"]), [])
+                    found.append(Copy(store, log["id"], log["next_sequence"]))
+        for (device_id, log_id), found in copies.items():
+            # Who synced furthest knows best who wore the device.
+            found.sort(key=lambda copy: -1 if copy.imported else copy.next_sequence, reverse=True)
+            used = [copy for copy in found if not copy.imported] or found[:1]
+            for other in found:
+                if other not in used:
+                    left_out = self._steps(device_id, log_id, [other], selection)
+                    self.left_out[SECOND_IMPORT] += sum(1 for _ in left_out)
+            steps = self._steps(device_id, log_id, used, selection)
+            yield LogSteps(f"{quote(device_id, safe='')}-{log_id}", steps)
 
     def only_wearer(self) -> str | None:
         """The name of the only wearer that the databases know; None: nobody, or several."""
@@ -164,10 +162,11 @@ class Source:
                     return None if known.zone is None else ZoneInfo(known.zone)
         return None
 
-    def _steps(self, store: Store, log: dict, selection: Selection) -> Iterator[WornStep]:
-        wearings = _Wearings(store, log["device_id"])
-        records = _CountedRecords(store, log["id"], self.on_record)
-        for step in stream_log(log["device_id"], log["log_id"], records):
+    def _steps(
+        self, device_id: str, log_id: int, copies: list[Copy], selection: Selection
+    ) -> Iterator[WornStep]:
+        wearings = _Wearings([copy.store for copy in copies], device_id)
+        for step in stream_log(device_id, log_id, MergedRecords(device_id, copies, self.on_record)):
             if selection.spans(step):
                 wearer = wearings.wearer_of(step)
                 if selection.wearer in (None, wearer):
