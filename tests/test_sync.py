@@ -214,7 +214,7 @@ class Lying(Joined):
     [
         ({"following": 0xFFFF_FFFF}, "record 4294967295 is the next, expected 3 to 4"),
         ({"following": 2}, "record 2 is the next, expected 3 to 4"),
-        ({"numbers": [5_000]}, "sent record 5000, expected one from 3 up to 3"),
+        ({"numbers": [5_000]}, "sent record 5000, expected one from 3 on and before 4"),
         ({"numbers": [1]}, "sent record 1, expected"),
         ({"numbers": [3, 3]}, "sent record 3, expected one from 4"),
     ],

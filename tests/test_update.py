@@ -365,7 +365,7 @@ def test_an_update_ends_although_the_device_does_not_get_on(tmp_path, states, sa
 def test_a_device_that_cannot_load_what_the_compiler_makes_is_refused(tmp_path, mpy, loads):
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"abc": KEY}))
-    link = Stubborn([(update.TAKING, 0, 0)], mpy)
+    link = Stubborn([(update.SWITCHED, 0, 0)], mpy)
     with pytest.raises(
         flash.FlashFailed, match=f"the device loads .mpy files of version {loads}, .* makes 6.3"
     ):

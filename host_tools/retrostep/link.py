@@ -136,8 +136,8 @@ class Batch:
         for sequence, kind, payload in split_records(self.data):
             if not expected <= sequence < self.following:
                 raise LinkError(
-                    f"the device sent record {sequence}, expected one from {expected} up to {self.following - 1}: "
-                    "nothing of this batch was stored; restart the device and sync again"
+                    f"the device sent record {sequence}, expected one from {expected} on and before "
+                    f"{self.following}: nothing of this batch was stored; restart the device and sync again"
                 )
             expected = sequence + 1
             yield sequence, kind, payload
