@@ -372,6 +372,81 @@ def test_a_day_that_is_not_over_ends_now_and_is_another_span_than_the_whole_day(
         assert both <= {stable_uuid("device/abc")}
 
 
+def ids_of(path, file_format, level="days", **selection):
+    """{id: steps} of the spans in an export; the Device and Patient of a bundle are left out."""
+    told = json.loads(exported(path, file_format, level, **selection)[0])
+    if file_format == "fhir":
+        entries = [one for one in told["entry"] if one["resource"]["resourceType"] == "Observation"]
+        return {one["fullUrl"]: one["resource"]["valueQuantity"]["value"] for one in entries}
+    if file_format == "ieee1752":
+        return {one["header"]["uuid"]: one["body"]["base_movement_quantity"]["value"] for one in told}
+    return {one["header"]["id"]: one["body"]["step_count"]["value"] for one in told}
+
+
+@pytest.mark.parametrize("file_format", ["fhir", "openmhealth", "ieee1752"])
+def test_one_id_never_stands_for_different_steps(db, file_format):
+    whole = ids_of(db, file_format)
+    of_day = {"begin_utc_ms": UTC_0_MS - 8 * HOUR_MS, "end_utc_ms": UTC_0_MS + 16 * HOUR_MS}
+    assert ids_of(db, file_format, **of_day) == whole
+    for selection in (
+        {"directions": ("backward",)},
+        {"directions": ("backward", "sideways")},
+        {"begin_utc_ms": UTC_0_MS + 12_000},
+        {"end_utc_ms": UTC_0_MS + 12_000},
+        {"begin_utc_ms": UTC_0_MS},
+    ):
+        for one, steps in ids_of(db, file_format, **selection).items():
+            assert whole.get(one, steps) == steps, selection
+    # All steps in other hours are another span, too.
+    assert not ids_of(db, file_format, begin_utc_ms=UTC_0_MS).keys() & whole.keys()
+
+
+def test_a_cut_day_and_a_day_of_one_direction_are_no_24_hours_in_fhir(db):
+    begin = UTC_0_MS + 12_000
+    for selection, start, text in (
+        ({"directions": ("backward",)}, UTC_0_MS - 8 * HOUR_MS, "Step count, backward only"),
+        ({"begin_utc_ms": begin}, begin, "Step count"),
+    ):
+        data, _ = exported(db, "fhir", "days", **selection)
+        fhir_bundle(data)
+        (told,) = [
+            one["resource"]
+            for one in json.loads(data)["entry"]
+            if one["resource"]["resourceType"] == "Observation"
+        ]
+        assert told["code"]["coding"][0]["code"] == "55423-8"
+        assert told["code"]["text"] == text
+        assert told["effectivePeriod"] == {
+            "start": to_text(start),
+            "end": to_text(UTC_0_MS + 16 * HOUR_MS),
+        }
+
+
+@pytest.mark.parametrize("file_format", ["fhir", "openmhealth", "ieee1752"])
+def test_a_walk_that_a_sync_cut_off_is_another_span_than_the_whole(tmp_path, file_format):
+    path = tmp_path / "db.sqlite3"
+    log = Log().boot().anchor(0, UTC_0_MS).walk(1_000, 10, 1)
+    store_log(path, log)
+    cut = ids_of(path, file_format, "intervals")
+    store_log(path, log.walk(6_000, 30, 1))
+    whole = ids_of(path, file_format, "intervals")
+    assert (list(cut.values()), list(whole.values())) == ([10], [40])
+    assert not cut.keys() & whole.keys()
+
+
+def test_apple_health_is_of_one_wearer(db):
+    with Store(db) as store:
+        add_wearer(store, "anna")
+        add_wearer(store, "ben")
+        assign(store, "anna", "abc", until_utc_ms=UTC_0_MS + 60_000)
+        assign(store, "ben", "abc", since_utc_ms=UTC_0_MS + 60_000)
+    with pytest.raises(ExportUnsuitable, match=r"choose one with --wearer \(anna, ben\)"):
+        exported(db, "apple")
+    root = ElementTree.fromstring(exported(db, "apple", wearer="ben")[0])
+    assert [one.get("value") for one in root.iter("Record")] == ["3"]
+    assert [one.tag for one in root][:2] == ["ExportDate", "Me"]
+
+
 def test_an_empty_export_is_valid_in_every_format(tmp_path, db):
     nobody = {"device_id": "nobody's"}
     assert json.loads(exported(db, "openmhealth", **nobody)[0]) == []

@@ -1,4 +1,4 @@
-"""Intervals as Apple Health writes them in its own export.xml: HealthData with one Record a span and direction.
+"""Spans as Apple Health writes them in its own export.xml: HealthData of one person, a Record a span and direction.
 
 Health counts steps of any direction alike; the direction is kept as a MetadataEntry of ours. Times are in UTC, to the
 second, as Health writes them: a span shorter than that has equal ends. Apple offers no import of this file; programs
@@ -16,6 +16,14 @@ from retrostep.export.spans import Span
 
 STEP_COUNT = "HKQuantityTypeIdentifierStepCount"
 DIRECTION_KEY = "RetrostepWalkingDirection"
+# Of the person Health knows nothing: what it writes where nothing is set.
+_ME = (
+    ' <Me HKCharacteristicTypeIdentifierDateOfBirth="" '
+    'HKCharacteristicTypeIdentifierBiologicalSex="HKBiologicalSexNotSet" '
+    'HKCharacteristicTypeIdentifierBloodType="HKBloodTypeNotSet" '
+    'HKCharacteristicTypeIdentifierFitzpatrickSkinType="HKFitzpatrickSkinTypeNotSet" '
+    'HKCharacteristicTypeIdentifierCardioFitnessMedicationsUse="None"/>\n'
+)
 
 
 def _time(utc_ms: int) -> str:
@@ -26,7 +34,7 @@ def write_health_data(spans: Iterable[Span], created_utc_ms: int, file: BinaryIO
     """The XML document, record by record."""
     created = _time(created_utc_ms)
     file.write(b'<?xml version="1.0" encoding="UTF-8"?>\n<HealthData locale="en_US">\n')
-    file.write(f" <ExportDate value={created}/>\n".encode())
+    file.write(f" <ExportDate value={created}/>\n{_ME}".encode())
     for span in spans:
         start, end = _time(span.start_utc_ms), _time(span.end_utc_ms)
         source = quoteattr(f"Retrostep {span.device_id}")

@@ -1,7 +1,8 @@
 """FHIR R4: one Bundle (type collection) of Observations, with the Device and Patient resources that they refer to.
 
-Codes: LOINC 41950-7, steps in 24 hours measured, for a day of 24 hours; LOINC 55423-8, steps in unspecified time by
-pedometer, for an interval, for a day that is not over, and for the days of 23 or 25 hours on which the clocks change.
+Codes: LOINC 41950-7, steps in 24 hours measured, for all steps of a day of 24 hours; LOINC 55423-8, steps in
+unspecified time by pedometer, for an interval, for a day that is not over, that is cut or of which some directions were
+asked for, and for the days of 23 or 25 hours on which the clocks change.
 The value is all steps of the span; components hold the steps by direction with codes of our own (LOINC has none). A
 Patient carries nothing but the wearer's name in the database as an identifier: use codes there if the file leaves the
 house.
@@ -51,12 +52,15 @@ def patient(wearer: str) -> dict[str, Any]:
 
 def observation(span: Span) -> dict[str, Any]:
     """The Observation of one span."""
-    whole_day = span.cadence_per_min is None and span.end_utc_ms - span.start_utc_ms == _DAY_MS
+    whole_day = (
+        span.cadence_per_min is None and not span.only and span.end_utc_ms - span.start_utc_ms == _DAY_MS
+    )
+    text = f"Step count, {' and '.join(span.only)} only" if span.only else "Step count"
     told: dict[str, Any] = {
         "resourceType": "Observation",
         "status": "final",
         "category": [{"coding": [{"system": CATEGORY, "code": "activity", "display": "Activity"}]}],
-        "code": {"coding": [_DAY_CODE if whole_day else _SPAN_CODE], "text": "Step count"},
+        "code": {"coding": [_DAY_CODE if whole_day else _SPAN_CODE], "text": text},
         "effectivePeriod": {"start": to_text(span.start_utc_ms), "end": to_text(span.end_utc_ms)},
         "issued": to_text(span.end_utc_ms),
         "device": {"reference": _reference("device", span.device_id)},
@@ -101,5 +105,5 @@ def write_bundle(spans: Iterable[Span], created_utc_ms: int, file: BinaryIO) -> 
             if url not in told:
                 entry(url, resource)
                 told.add(url)
-        entry(f"urn:uuid:{span.uuid('fhir')}", observation(span))
+        entry(f"urn:uuid:{span.uuid('/'.join(('fhir', *span.only)))}", observation(span))
     file.write(b"\n]}\n" if told else b"}\n")

@@ -64,6 +64,11 @@ class Export:
     def write(self, source: Source, created_utc_ms: int, file: BinaryIO) -> None:
         """Write the whole file; steps that the format can't take are counted in source.left_out."""
         source.check(self.selection)
+        names = source.wearer_names()
+        if self.format == "apple" and self.selection.wearer is None and len(names) > 1:
+            raise ExportUnsuitable(
+                f"apple tells of one person, and there are several: choose one with --wearer ({', '.join(names)})"
+            )
         steps = chain.from_iterable(log.steps for log in source.logs(self.selection))
         if self.format in TABLES:
             TABLES[self.format](self._rows(steps, source), COLUMNS[self.level], file)
@@ -94,7 +99,7 @@ class Export:
     def _spans(self, steps: Iterable[WornStep], source: Source, now_utc_ms: int) -> Iterator[Span]:
         wanted = self.selection.directions
         if self.level == "days":
-            return spans.of_days(self._days(steps, source), source.left_out, now_utc_ms)
+            return spans.of_days(self._days(steps, source), self.selection, source.left_out, now_utc_ms)
         chosen = (found for found in intervals(steps) if found.first.direction in wanted)
         return spans.of_intervals(chosen, source.left_out)
 

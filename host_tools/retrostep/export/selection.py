@@ -149,10 +149,14 @@ class Source:
             steps = self._steps(device_id, log_id, used, selection)
             yield LogSteps(f"{quote(device_id, safe='')}-{log_id}", steps)
 
+    def wearer_names(self) -> list[str]:
+        """The names of all wearers that the databases know."""
+        return sorted({known.name for store in self._stores for known in wearers(store)})
+
     def only_wearer(self) -> str | None:
         """The name of the only wearer that the databases know; None: nobody, or several."""
-        names = {known.name for store in self._stores for known in wearers(store)}
-        return names.pop() if len(names) == 1 else None
+        names = self.wearer_names()
+        return names[0] if len(names) == 1 else None
 
     def zone_of(self, wearer: str | None) -> tzinfo | None:
         """The zone of the wearer of that name, as the first database that knows it says; None: this computer's."""
