@@ -17,7 +17,7 @@ from firmware.gait import learned
 from firmware.gait.direction import BACKWARD, FORWARD, UNKNOWN
 from firmware.gait.mounting import Mounting
 from firmware.gait.pipeline import Pipeline
-from retrostep import evaluation, interpreter, recording
+from retrostep import cli, evaluation, interpreter, recording
 from retrostep.board import VirtualBoard, flash_image
 from retrostep.commands import device, replay, train
 from retrostep.device_tree import device_root
@@ -350,6 +350,16 @@ def test_a_model_is_not_compared_on_people_it_was_made_from(retrostep, walks, fi
     result = retrostep("model", "compare", files / "logistic.py", walks)
     assert result.exit_code == 2
     assert "made from 3 of the people there" in result.stderr
+
+
+def test_evaluate_says_that_people_a_model_was_made_from_are_no_test_of_it(walks, files):
+    def judged(model):
+        done = CliRunner().invoke(cli.app, ["evaluate", str(walks), "--quick", "--model", str(files / model)])
+        assert done.exit_code == 0, done.output
+        return " ".join(done.stderr.split())
+
+    assert "logistic.py was made from 3 of the 3 people here" in judged("logistic.py")
+    assert "was made from" not in judged("backward.py")
 
 
 def test_replay_and_evaluate_can_be_asked_for_a_model(walks, files):

@@ -24,6 +24,21 @@ def register(app: typer.Typer) -> None:
     app.command(name="evaluate")(evaluate)
 
 
+def _tell_acquaintances(errors: Console, model: Path, people: set[str]) -> None:
+    """Say of how many of the people that were judged the model was made."""
+    from retrostep.training import modelfile, trainer
+
+    known = set(modelfile.read(model).summary["people"])
+    acquainted = sum(trainer.person_code(person) in known for person in people)
+    if acquainted:
+        errors.print(
+            f"{model.name} was made from {acquainted} of the {len(people)} people here: with them these figures are "
+            "no test of it. `retrostep model compare` leaves them out.",
+            style="yellow",
+            markup=False,
+        )
+
+
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of recordings (recording-1, .npz).", metavar="DIR")],
     as_json: Annotated[
@@ -81,6 +96,8 @@ def evaluate(
         from retrostep.evaluation.page import as_page
 
         write_file(page, as_page(result, command))
+    if model is not None:
+        _tell_acquaintances(errors, model, {score.facts.person for score in result.scores})
     for skipped in result.skipped:
         errors.print(f"skipped: {skipped}", style="red", markup=False)
     if result.skipped:

@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
             help="What is done, in order, separated by commas; a press goes on to the next, two to the one after.",
         ),
         subject: str = typer.Option(..., "--subject", help="A code for the person, never a name."),
-        source: str = typer.Option("own", "--source", help="One word for the session."),
+        source: str = typer.Option(
+            "own", "--source", help="One word for the study: the same --subject in two of them is two people."
+        ),
         group: str = typer.Option("healthy", "--group", help="healthy, elderly, stroke ..."),
         frame: str = typer.Option(
             "sensor", "--frame", help="clip: x forward, y left, z up; sensor: anyhow (docs/recording.md)."
