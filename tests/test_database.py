@@ -321,6 +321,20 @@ def test_wearers_are_added_assigned_and_listed_by_command(tmp_path):
     assert "abc" in text
 
 
+def test_steps_between_two_wearers_are_told(tmp_path):
+    db = ("--db", walked(tmp_path / "db.sqlite3", records=400))
+    # The log is of 2026-09-21, 14:16 to 20:53 UTC, which is the 22nd on Kiritimati; ten steps a minute.
+    run("wearer", "add", "Ada", "--zone", "Pacific/Kiritimati", *db)
+    run("wearer", "add", "Ben", "--zone", "Pacific/Kiritimati", *db)
+    assert "when nobody wore it" not in run("wearer", "list", *db).stdout
+    run("wearer", "assign", "Ada", "abc", "--until", "2026-09-22", *db)
+    told = run("wearer", "assign", "Ben", "abc", "--since", "2026-09-23", *db).stdout
+    assert "3980 steps of abc when nobody wore it, so in nobody's report" in told
+    assert told.splitlines()[-1] in run("wearer", "list", *db).stdout
+    assert json.loads(run("wearer", "list", "--json", *db).stdout)["steps_of_nobody"] == {"abc": 3980}
+    assert "nobody" not in run("wearer", "assign", "Ben", "abc", "--since", "2026-09-22", *db).stdout
+
+
 def test_the_derived_tables_are_made_anew_by_command(tmp_path):
     path = walked(tmp_path / "db.sqlite3")
     first = run("db", "rebuild", "--db", path).stdout

@@ -81,6 +81,21 @@ def worn_by_nobody(store: Store) -> list[str]:
     return [] if len(wearers(store)) < 2 else _never_assigned(store)
 
 
+def steps_of_nobody(store: Store) -> dict[str, int]:
+    """Dated steps, by device, at a time when nobody wears it though somebody does at another: in nobody's report.
+
+    As the derived tables have them, which must be up to date.
+    """
+    found = store.rows(
+        "SELECT l.device_id, sum(s.steps) AS steps FROM stretches s JOIN logs l ON l.id = s.log"
+        " WHERE s.start_utc_ms IS NOT NULL AND l.device_id IN (SELECT device_id FROM wearings)"
+        " AND NOT EXISTS (SELECT 1 FROM wearings w WHERE w.device_id = l.device_id"
+        "  AND w.since_utc_ms <= s.start_utc_ms AND s.start_utc_ms < w.until_utc_ms)"
+        " GROUP BY l.device_id ORDER BY l.device_id"
+    )
+    return {row["device_id"]: row["steps"] for row in found}
+
+
 def _never_assigned(store: Store) -> list[str]:
     found = store.rows("SELECT id FROM devices WHERE id NOT IN (SELECT device_id FROM wearings) ORDER BY id")
     return [row["id"] for row in found]

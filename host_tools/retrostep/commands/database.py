@@ -6,6 +6,7 @@ import json
 import time
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich import box
@@ -24,9 +25,11 @@ from retrostep.store import Store, StoreError, default_path
 from retrostep.wearers import (
     EVER_UTC_MS,
     NEVER_UTC_MS,
+    Wearer,
     add_wearer,
     assign,
     find_wearer,
+    steps_of_nobody,
     wearers,
     worn_by_nobody,
 )
@@ -151,9 +154,45 @@ def _register_db(app: typer.Typer) -> None:
         print(f"{records} records of a made-up wearer in {to}; now try `retrostep report --db {to}`")
 
 
-def _tell_nobodys(devices: list[str]) -> None:
+def _tell_nobodys(store: Store) -> None:
+    devices = worn_by_nobody(store)
     if devices:
         print(f"assigned to nobody, so in nobody's report: {', '.join(devices)}")
+    derive_with_bar(store)
+    for device, steps in steps_of_nobody(store).items():
+        print(
+            f"{counted(steps, 'step')} of {device} when nobody wore it, so in nobody's report; `retrostep wearer "
+            f"assign NAME {device} --since DAY --until DAY` says whose they are"
+        )
+
+
+def _as_json(wearer: Wearer) -> dict[str, Any]:
+    return {
+        "name": wearer.name,
+        "zone": wearer.zone,
+        "wearings": [
+            {
+                "device": worn.device_id,
+                "since_utc_ms": None if worn.since_utc_ms == EVER_UTC_MS else worn.since_utc_ms,
+                "until_utc_ms": None if worn.until_utc_ms == NEVER_UTC_MS else worn.until_utc_ms,
+            }
+            for worn in wearer.wearings
+        ],
+    }
+
+
+def _table(people: list[Wearer]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("wearer", "time zone", "device", "from", "until"):
+        table.add_column(column)
+    for one in people:
+        zone = one.zone or "this computer's"
+        if not one.wearings:
+            table.add_row(escape(one.name), zone, "-", "", "")
+        for worn in one.wearings:
+            since, until = (_shown(at, one.zone) for at in (worn.since_utc_ms, worn.until_utc_ms))
+            table.add_row(escape(one.name), zone, escape(worn.device_id), since, until)
+    return table
 
 
 def _register_wearer(app: typer.Typer) -> None:
@@ -162,42 +201,23 @@ def _register_wearer(app: typer.Typer) -> None:
         """Who is in the database, and what they wore when."""
         with Store(db or default_path(), create=False) as store:
             found = wearers(store)
-            nobodys = worn_by_nobody(store)
-        if as_json:
-            people = [
-                {
-                    "name": one.name,
-                    "zone": one.zone,
-                    "wearings": [
-                        {
-                            "device": worn.device_id,
-                            "since_utc_ms": None if worn.since_utc_ms == EVER_UTC_MS else worn.since_utc_ms,
-                            "until_utc_ms": None if worn.until_utc_ms == NEVER_UTC_MS else worn.until_utc_ms,
-                        }
-                        for worn in one.wearings
-                    ],
+            if as_json:
+                derive_with_bar(store)
+                people = [_as_json(one) for one in found]
+                nobodys = {
+                    "worn_by_nobody": worn_by_nobody(store),
+                    "steps_of_nobody": steps_of_nobody(store),
                 }
-                for one in found
-            ]
-            print(json.dumps({"wearers": people, "worn_by_nobody": nobodys}))
-            return
-        if not found:
-            print(
-                "no wearer: everything here is taken to be one person's; `retrostep wearer add NAME` adds one"
-            )
-            return
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in ("wearer", "time zone", "device", "from", "until"):
-            table.add_column(column)
-        for one in found:
-            zone = one.zone or "this computer's"
-            if not one.wearings:
-                table.add_row(escape(one.name), zone, "-", "", "")
-            for worn in one.wearings:
-                since, until = (_shown(at, one.zone) for at in (worn.since_utc_ms, worn.until_utc_ms))
-                table.add_row(escape(one.name), zone, escape(worn.device_id), since, until)
-        Console().print(table)
-        _tell_nobodys(nobodys)
+                print(json.dumps({"wearers": people, **nobodys}))
+                return
+            if not found:
+                print(
+                    "no wearer: everything here is taken to be one person's; `retrostep wearer add NAME` adds "
+                    "one"
+                )
+                return
+            Console().print(_table(found))
+            _tell_nobodys(store)
 
     @app.command()
     def add(
@@ -210,9 +230,8 @@ def _register_wearer(app: typer.Typer) -> None:
         """Add a person."""
         with Store(db or default_path()) as store:
             add_wearer(store, name, zone)
-            nobodys = worn_by_nobody(store)
-        print(f"{name} added; `retrostep wearer assign {name!r} DEVICE` says what they wore")
-        _tell_nobodys(nobodys)
+            print(f"{name} added; `retrostep wearer assign {name!r} DEVICE` says what they wore")
+            _tell_nobodys(store)
 
     @app.command("assign")
     def assign_command(
@@ -231,4 +250,5 @@ def _register_wearer(app: typer.Typer) -> None:
             wearer = find_wearer(store, name)
             zone = wearer.zone if wearer else None
             assign(store, name, device, _day(since, zone, EVER_UTC_MS), _day(until, zone, NEVER_UTC_MS))
-        print(f"{device} is worn by {name}")
+            print(f"{device} is worn by {name}")
+            _tell_nobodys(store)

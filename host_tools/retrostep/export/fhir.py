@@ -1,8 +1,8 @@
 """FHIR R4: one Bundle (type collection) of Observations, with the Device and Patient resources that they refer to.
 
 Codes: LOINC 41950-7, steps in 24 hours measured, for all steps of a day of 24 hours; LOINC 55423-8, steps in
-unspecified time by pedometer, for an interval, for a day that is not over, that is cut or of which some directions were
-asked for, and for the days of 23 or 25 hours on which the clocks change.
+unspecified time by pedometer, for an interval, for a day that is not over, that is cut or of which only some
+directions were asked for, and for the days of 23 or 25 hours on which the clocks change.
 The value is all steps of the span; components hold the steps by direction with codes of our own (LOINC has none). A
 Patient carries nothing but the wearer's name in the database as an identifier: use codes there if the file leaves the
 house.
