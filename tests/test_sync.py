@@ -230,6 +230,15 @@ def test_records_that_cannot_be_there_are_refused_and_none_is_stored(device, sto
     assert synced_records(store) == device_records(device)
 
 
+def test_a_log_that_has_grown_since_its_status_is_read_to_its_end(device):
+    device.walk(3_000)
+
+    async def read(link):
+        return [record async for batch in link.batches(1, 512, 2) for record in batch.records()]
+
+    assert asyncio.run(read(Link(Joined(device.session)))) == device_records(device)
+
+
 def clocks(device, steps_ms):
     """A link whose computer has a wall clock that is set by `steps_ms` at its n-th look; a round trip takes 10 ms."""
     now_ms = 0
