@@ -703,6 +703,16 @@ def test_an_import_takes_no_device_away_from_its_wearer(tmp_path):
     assert steps_by_wearer(new) == {("anna", "77"): 50, ("ben", "1"): 8, ("anna", "1"): 2}
 
 
+def test_an_import_gives_a_known_device_only_for_the_time_of_its_steps(tmp_path):
+    new = tmp_path / "new.sqlite3"
+    store_log(new, Log().boot().anchor(0, UTC_0_MS + 100 * DAY_MS).walk(1_000, 50, 1))
+    with Store(new) as store:
+        add_wearer(store, "anna")
+        assign(store, "anna", "abc", UTC_0_MS + 50 * DAY_MS, UTC_0_MS + 60 * DAY_MS)
+    import_csv(old_csv(tmp_path, "ben"), new)
+    assert steps_by_wearer(new) == {("", "77"): 50, ("ben", "1"): 10}
+
+
 def test_what_was_the_only_wearers_stays_theirs_when_an_import_brings_another(tmp_path):
     new = tmp_path / "new.sqlite3"
     store_log(new, Log().boot().anchor(0, UTC_0_MS + 100 * DAY_MS).walk(1_000, 50, 1))
