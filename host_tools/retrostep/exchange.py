@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from retrostep.migrations import SCHEMA_VERSION, create
+from retrostep.outfile import SQLITE_MAGIC
 from retrostep.store import IMPORTED_SEQUENCE, Store, StoreError
 
 FORMAT = "retrostep-database"
 # In the order in which one may refer to the other.
 KEPT = ("devices", "logs", "records", "wearers", "wearings", "plans")
-_SQLITE_MAGIC = b"SQLite format 3\x00"
 _CONFLICT = """
 SELECT l.device_id, theirs.sequence
 FROM other.records theirs
@@ -152,7 +152,7 @@ def import_file(store: Store, source: Path) -> Imported:
         raise StoreError(f"{source} is the database itself: name another file")
     try:
         with source.open("rb") as file:
-            is_database = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+            is_database = file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
     except OSError as error:
         raise StoreError(f"{source} can't be read: {error}") from error
     with tempfile.TemporaryDirectory(prefix="retrostep-import-") as folder:
