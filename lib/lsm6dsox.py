@@ -3,8 +3,9 @@
 Source: ST LSM6DSOX data sheet (DS12814) and application note AN5272; the LSM6DSO (DS12140) has the same
 identity and the same registers, as far as they are used here. A FIFO overrun is found in read_block()
 (`overruns`); how many samples are lost tell the time stamps that the sensor puts into the FIFO, up to 32
-samples later (of what is lost before the first one, 0.3 s after a start, nothing tells). A sensor that lost its configuration (brown-out) answers with an empty FIFO. The factory's trim
-of the oscillator is taken into account (`period_ns`). Limits: 104 Hz only; accelerometer and gyroscope always
+samples later (of what is lost before the first one, 0.3 s after a start, nothing tells). A sensor that lost
+its configuration (brown-out) answers with an empty FIFO. The factory's trim of the oscillator is taken into
+account (`period_ns`). Limits: 104 Hz only; accelerometer and gyroscope always
 at the same rate.
 """
 
